@@ -1,0 +1,137 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/sys/unix"
+)
+
+// The rules of what mcpbox says:
+//
+//   - The stdout of run is the protocol and nothing else. Other commands write
+//     what they were asked for to stdout.
+//   - mcpbox speaks on stderr, one line per event, each with the prefix
+//     "mcpbox: ", in lower case, without a final period.
+//   - Nothing is said about what went well.
+//   - An error says what happened, why, and what to type.
+//   - Text from outside never reaches a terminal with control characters in it.
+type console struct {
+	in       *os.File
+	out, err *os.File
+}
+
+// say writes one line to stderr, whatever stands in args: names that a server
+// has chosen are among them.
+func (c console) say(format string, args ...any) {
+	fmt.Fprintf(c.err, "mcpbox: %s\n", printable(fmt.Sprintf(format, args...)))
+}
+
+// sayError writes one line for each error that err joins.
+func (c console) sayError(err error) {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, e := range joined.Unwrap() {
+			c.sayError(e)
+		}
+		return
+	}
+	c.say("%v", err)
+}
+
+// printable escapes what a terminal might obey.
+func printable(s string) string {
+	if utf8.ValidString(s) && strings.IndexFunc(s, unprintable) < 0 {
+		return s
+	}
+	var b strings.Builder
+	for len(s) > 0 {
+		r, n := utf8.DecodeRuneInString(s)
+		switch {
+		case r == utf8.RuneError && n == 1: // a lone byte, such as C1 in eight bits
+			fmt.Fprintf(&b, "\\x%02x", s[0])
+		case unprintable(r):
+			fmt.Fprintf(&b, "\\u%04x", r)
+		default:
+			b.WriteRune(r)
+		}
+		s = s[n:]
+	}
+	return b.String()
+}
+
+func unprintable(r rune) bool {
+	return unicode.IsControl(r) || unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp)
+}
+
+func isTerminal(f *os.File) bool {
+	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
+	return err == nil
+}
+
+// Exit codes of run (the rest are the server's own). The other commands exit
+// with 1.
+const (
+	exitFailure     = 125 // of mcpbox itself, or of the policy
+	exitNotRunnable = 126
+	exitNotFound    = 127
+	exitSignalBase  = 128 // plus the number of the signal
+)
+
+// codedError carries an exit code up to main.
+type codedError struct {
+	code int
+	err  error // nil if all has been said
+}
+
+func (e *codedError) Error() string {
+	if e.err == nil {
+		return fmt.Sprintf("exit %d", e.code)
+	}
+	return e.err.Error()
+}
+
+func (e *codedError) Unwrap() error { return e.err }
+
+// report says err, unless it was said before, and returns the exit code.
+func (c console) report(err error, otherwise int) int {
+	if err == nil {
+		return 0
+	}
+	var coded *codedError
+	if errors.As(err, &coded) {
+		if coded.err != nil {
+			c.sayError(coded.err)
+		}
+		return coded.code
+	}
+	c.sayError(err)
+	return otherwise
+}
+
+// fprint writes s and a line feed to w, and forgets errors: there is nobody
+// left to tell.
+func fprint(w io.Writer, s string) {
+	io.WriteString(w, strings.TrimRight(s, "\n")+"\n")
+}
+
+// printableText is printable for text of several lines.
+func printableText(s string) string {
+	lines := strings.Split(s, "\n")
+	for i, l := range lines {
+		lines[i] = printable(l)
+	}
+	return strings.Join(lines, "\n")
+}
+
+// plural counts things.
+func plural(n int, thing string) string {
+	if n != 1 {
+		thing += "s"
+	}
+	return fmt.Sprintf("%d %s", n, thing)
+}

@@ -1,0 +1,126 @@
+package journal
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Start is the first record of a run. Environment values are never part of it.
+type Start struct {
+	Name    string   `json:"name"`              // the server's name
+	Argv    []string `json:"argv"`              // the command as the host gave it
+	Policy  string   `json:"policy,omitempty"`  // "sha256:" and the digest of the policy that is in force
+	Profile string   `json:"profile,omitempty"` // the profile it extends
+	Backend string   `json:"backend,omitempty"`
+	PID     int      `json:"pid"`              // the launcher's process id
+	BoxPID  int      `json:"boxPid,omitempty"` // the host's process id of the box's PID 1
+	Version string   `json:"version,omitempty"`
+	// Layers are the effective lines of defence. [sandbox.Layer] marshals as
+	// is; so does anything else that the caller reports.
+	Layers any `json:"layers,omitempty"`
+}
+
+// Kind names what an Event is about.
+type Kind string
+
+const (
+	// ProtectedCreated is a protected name that was absent at the start and is
+	// there at the end.
+	ProtectedCreated Kind = "protected_created"
+	// SymlinkLeavesTree is a new symbolic link that points out of its
+	// writable directory.
+	SymlinkLeavesTree Kind = "symlink_leaves_tree"
+	// HardlinkExposed is a writable file that has another name elsewhere.
+	HardlinkExposed Kind = "hardlink_exposed"
+	// ScanBlocked is a directory that could not be looked into at the end.
+	ScanBlocked Kind = "scan_blocked"
+	// ScanTruncated is one with more in it than was looked at.
+	ScanTruncated Kind = "scan_truncated"
+	// CoverLost is a protected or hidden file that a program of the host has
+	// exchanged, so that it lies open to the box.
+	CoverLost Kind = "cover_lost"
+	// LineTooLong is a message over the limit.
+	LineTooLong Kind = "line_too_long"
+	// Signal is a signal that the launcher received or sent.
+	Signal Kind = "signal"
+	// Warning is anything else that a person should read.
+	Warning Kind = "warning"
+)
+
+// Event is something that happened during a run.
+type Event struct {
+	Kind   Kind   `json:"kind"`
+	Path   string `json:"path,omitempty"`
+	Target string `json:"target,omitempty"` // where a link at Path points
+	Detail string `json:"detail,omitempty"`
+}
+
+// Exit is the last record of a run.
+type Exit struct {
+	Code     int           `json:"code"`             // the server's exit status; -1 if a signal ended it
+	Signal   int           `json:"signal,omitempty"` // the signal that ended it
+	Reason   string        `json:"reason,omitempty"` // why mcpbox ended the box, where it did
+	Duration time.Duration `json:"durationNs"`
+	User     time.Duration `json:"userNs"`   // processor time of all processes of the box
+	System   time.Duration `json:"systemNs"` //
+	MaxRSS   int64         `json:"maxRssBytes"`
+	ToServer Traffic       `json:"toServer"`
+	ToHost   Traffic       `json:"toHost"`
+}
+
+// Traffic is what passed one way.
+type Traffic struct {
+	Bytes   int64 `json:"bytes"`
+	Lines   int64 `json:"lines"`
+	Dropped int64 `json:"droppedBytes,omitempty"`
+}
+
+// Start writes the record "start".
+func (j *Journal) Start(s Start) error { return j.append(s) }
+
+// Event writes a record "event".
+func (j *Journal) Event(e Event) error { return j.append(e) }
+
+// Exit writes the record "exit".
+func (j *Journal) Exit(e Exit) error { return j.append(e) }
+
+// record is one of the types above; event is the value of its "event" field.
+type record interface{ event() string }
+
+func (Start) event() string { return "start" }
+func (Event) event() string { return "event" }
+func (Exit) event() string  { return "exit" }
+
+// encode makes one line: the common fields, then the record's own.
+func encode(r record, now time.Time) ([]byte, error) {
+	body, err := json.Marshal(r)
+	if err != nil {
+		return nil, err
+	}
+	// All records marshal to objects with at least one field, so that their
+	// text after the brace can follow ours.
+	line := fmt.Appendf(nil, `{"time":%q,"event":%q,`, now.UTC().Format("2006-01-02T15:04:05.000000000Z"), r.event())
+	return append(escape(line, body[1:]), '\n'), nil
+}
+
+// escape appends JSON text with the control and format characters that
+// encoding/json leaves as they are (DEL, C1, bidirectional controls, tags)
+// written as \u escapes. They occur within strings only, so the value stays the
+// same.
+func escape(out, text []byte) []byte {
+	for _, r := range string(text) {
+		switch {
+		case r < 0x7f || !unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp):
+			out = utf8.AppendRune(out, r)
+		case r > 0xffff:
+			r -= 0x10000
+			out = fmt.Appendf(out, `\u%04x\u%04x`, 0xd800+r>>10, 0xdc00+r&0x3ff)
+		default:
+			out = fmt.Appendf(out, `\u%04x`, r)
+		}
+	}
+	return out
+}

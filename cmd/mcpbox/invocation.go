@@ -1,0 +1,226 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/mcpbox/mcpbox/cmd/mcpbox/internal/dirs"
+	"github.com/mcpbox/mcpbox/cmd/mcpbox/internal/journal"
+	"github.com/mcpbox/mcpbox/cmd/mcpbox/internal/program"
+	"github.com/mcpbox/mcpbox/policy"
+	"github.com/mcpbox/mcpbox/profiles"
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/spf13/cobra"
+)
+
+// invocation is what the flags of run and explain say.
+type invocation struct {
+	name, profile, policyFile string
+	ro, rw, env               []string
+	pids                      int64
+	given                     func(flag string) bool
+	argv                      []string
+}
+
+func (inv *invocation) addFlags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	inv.given = f.Changed
+	f.SetInterspersed(false) // what follows the command belongs to the command
+	f.StringVar(&inv.name, "name", "", "identity of the server: policy and journal (default: from the command)")
+	f.StringVar(&inv.profile, "profile", "", "profile to start from (default: chosen by the command)")
+	f.StringVar(&inv.policyFile, "policy", "", "policy file (default: servers/NAME.toml, if there)")
+	f.StringArrayVar(&inv.ro, "ro", nil, "show a directory or file, read-only; repeatable")
+	f.StringArrayVar(&inv.rw, "rw", nil, "show a directory or file, writable; repeatable")
+	f.StringArrayVar(&inv.env, "env", nil, "pass variable NAME, or set NAME=VALUE; repeatable")
+	f.Int64Var(&inv.pids, "pids", 0, fmt.Sprintf("most processes and threads (default %d)", policy.DefaultPids))
+	cmd.RegisterFlagCompletionFunc("profile", cobra.FixedCompletions(profiles.Names(), cobra.ShellCompDirectiveNoFileComp))
+	cmd.MarkFlagFilename("policy", "toml")
+	cmd.RegisterFlagCompletionFunc("name", cobra.NoFileCompletions)
+	cmd.RegisterFlagCompletionFunc("env", cobra.NoFileCompletions)
+}
+
+// prepared is an invocation worked out to the specification of a box.
+type prepared struct {
+	name   string
+	dirs   dirs.Dirs
+	host   policy.Host
+	policy *policy.Policy
+	spec   *specs.Spec
+	report *policy.Report
+	// undeclared are files of the host that the command line names and the
+	// box does not have.
+	undeclared []string
+	// hints are lines about what the server is likely to miss.
+	hints []string
+}
+
+// prepare goes from argv over profile and policy to the specification. It
+// reads, and changes nothing.
+func (inv *invocation) prepare() (*prepared, error) {
+	if len(inv.argv) == 0 {
+		return nil, errors.New("no command; type: mcpbox run -- COMMAND [ARG...]")
+	}
+	host, own, err := openHost()
+	if err != nil {
+		return nil, err
+	}
+	return within(prepareTimeout, host, func() (*prepared, error) { return inv.resolve(host, own) })
+}
+
+func (inv *invocation) resolve(host *boxHost, own dirs.Dirs) (*prepared, error) {
+	p := &prepared{host: host, dirs: own}
+	facts := p.host.Facts()
+	if p.name = inv.name; !inv.given("name") {
+		p.name = nameOf(inv.argv)
+	}
+	if err := journal.CheckName(p.name); err != nil {
+		return nil, err
+	}
+	file, err := inv.readFile(p)
+	if err != nil {
+		return nil, err
+	}
+	flags, err := inv.flags()
+	if err != nil {
+		return nil, err
+	}
+	readable, writable := declaredPaths(p.host, p.dirs.Config, file, flags)
+	prog, err := program.Find(program.Query{
+		Argv: inv.argv, Env: os.Getenv, Cwd: facts.Cwd, Home: facts.Home, Own: p.dirs.All(),
+		Readable: readable, Writable: writable,
+	})
+	if err != nil {
+		if tilde := unexpanded(inv.argv[:1], facts.Home); tilde != nil {
+			err = &codedError{exitNotFound, errors.New(tilde[0])}
+		}
+		return nil, programError(err)
+	}
+	if p.policy, err = inv.policy(file, flags, prog); err != nil {
+		return nil, err
+	}
+	if p.spec, p.report, err = policy.Spec(p.policy, prog, p.host); err != nil {
+		return nil, err
+	}
+	umask := currentUmask()
+	p.spec.Process.User.Umask = &umask
+	p.undeclared = undeclared(inv.argv[1:], facts, p.spec)
+	p.hints = hints(inv.argv, p)
+	return p, nil
+}
+
+// policy puts profile, file and flags together, in this order.
+func (inv *invocation) policy(file, flags *policy.Policy, prog policy.Program) (*policy.Policy, error) {
+	profile, why := inv.profile, "named by --profile"
+	if profile == "" && file != nil && file.Profile != "" {
+		profile, why = file.Profile, "named by "+file.Sources[0]
+	}
+	if profile == "" {
+		profile, why = profiles.For(prog.Exec, prog.Argv)
+	}
+	base, err := loadProfile(profile)
+	if err != nil {
+		return nil, err
+	}
+	all := policy.Extend(policy.Extend(base, file), flags)
+	all.Profile, all.Why = profile, why
+	return all, nil
+}
+
+// readFile reads the policy file that is named, or that the server's name has.
+func (inv *invocation) readFile(p *prepared) (*policy.Policy, error) {
+	file := inv.policyFile
+	if file == "" {
+		file = filepath.Join(p.dirs.Config, "servers", p.name+".toml")
+		if _, err := os.Lstat(file); errors.Is(err, os.ErrNotExist) {
+			return nil, nil
+		}
+	}
+	return loadPolicy(p.host, file)
+}
+
+func loadPolicy(h policy.Host, file string) (*policy.Policy, error) {
+	file, err := filepath.Abs(file)
+	if err != nil {
+		return nil, err
+	}
+	if err := policy.CheckFile(h, file); err != nil {
+		return nil, err
+	}
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	return policy.Parse(file, data)
+}
+
+// loadProfile reads a profile and those that it extends.
+func loadProfile(name string) (*policy.Policy, error) {
+	var all *policy.Policy
+	for seen := []string{}; name != ""; {
+		if slices.Contains(seen, name) {
+			return nil, fmt.Errorf("profile %s extends itself", name)
+		}
+		seen = append(seen, name)
+		data, err := profiles.Source(name)
+		if err != nil {
+			return nil, err
+		}
+		one, err := policy.Parse("profile "+name, data)
+		if err != nil {
+			return nil, err
+		}
+		name = one.Profile
+		all = policy.Extend(one, all)
+	}
+	return all, nil
+}
+
+// flags are a policy, too.
+func (inv *invocation) flags() (*policy.Policy, error) {
+	p := &policy.Policy{}
+	paths := func(list []string, flag string) (out []policy.Path) {
+		for _, text := range list {
+			out = append(out, policy.Path{Text: text, Origin: policy.Origin{Flag: flag}})
+		}
+		return out
+	}
+	p.Files.Read = paths(inv.ro, "--ro")
+	p.Files.Write = paths(inv.rw, "--rw")
+	for _, e := range inv.env {
+		name, value, set := strings.Cut(e, "=")
+		if name == "" {
+			return nil, fmt.Errorf("--env %q has no name; type: --env NAME or --env NAME=VALUE", e)
+		}
+		if !set {
+			p.Env.Pass = append(p.Env.Pass, name)
+			continue
+		}
+		if p.Env.Set == nil {
+			p.Env.Set = map[string]string{}
+		}
+		p.Env.Set[name] = value
+	}
+	if inv.given("pids") && inv.pids < 1 {
+		return nil, fmt.Errorf("--pids %d: a server needs at least 1", inv.pids)
+	}
+	p.Limits.Pids = inv.pids
+	return p, nil
+}
+
+func programError(err error) error {
+	var missing *program.NotFoundError
+	var useless *program.NotExecutableError
+	switch {
+	case errors.As(err, &missing):
+		return &codedError{exitNotFound, err}
+	case errors.As(err, &useless):
+		return &codedError{exitNotRunnable, err}
+	case errors.As(err, new(*codedError)):
+		return err
+	}
+	return &codedError{exitFailure, err}
+}

@@ -1,0 +1,172 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/mcpbox/mcpbox/cmd/mcpbox/internal/journal"
+	"github.com/mcpbox/mcpbox/policy"
+	"github.com/mcpbox/mcpbox/sandbox"
+	"github.com/mcpbox/mcpbox/sandbox/native"
+	"github.com/spf13/cobra"
+)
+
+func runCommand(c console) *cobra.Command {
+	inv := new(invocation)
+	cmd := &cobra.Command{
+		Use:   "run [flags] [--] COMMAND [ARG...]",
+		Short: "Run a server in a box",
+		Long: `Run starts COMMAND in a box and relays its standard streams. It belongs into the
+"command" of an entry in your host's mcpServers.
+
+The box shows the system's programs, the program itself, and what you declare.
+Everything else of your files, your environment and the network is not there.
+Home and /tmp are empty, writable, and gone afterwards.
+
+Exit status: the server's own; 128 plus the number of the signal that ended it;
+127 if there is no such program, 126 if it cannot be executed, 125 if mcpbox
+itself failed or the policy cannot be enforced.`,
+		Example: `  mcpbox run --name fs --rw ~/projects/x -- node ~/mcp/node_modules/@modelcontextprotocol/server-filesystem/dist/index.js ~/projects/x
+  mcpbox run --ro ~/notes --env API_KEY -- python3 ~/mcp/notes.py
+  mcpbox run --policy notes.toml -- notes-server`,
+		Args: cobra.ArbitraryArgs,
+		RunE: func(_ *cobra.Command, args []string) error {
+			inv.argv = args
+			return run(inv, c)
+		},
+	}
+	inv.addFlags(cmd)
+	return cmd
+}
+
+// run is the pipeline: argv, profile, policy, spec, box, relay, exit code.
+func run(inv *invocation, c console) error {
+	started := time.Now()
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
+	defer signal.Stop(signals)
+	// A host that is gone shows as an error of write, which ends the run in
+	// good order.
+	signal.Ignore(syscall.SIGPIPE)
+
+	backend := &native.Backend{}
+	backend.Prefork()
+	defer backend.Abandon()
+	p, err := inv.prepare()
+	if err != nil {
+		return err
+	}
+	for _, note := range p.report.Warnings() {
+		c.say("%s: %s", p.name, note)
+	}
+
+	// Before anything untrusted exists; what cannot be recorded does not run.
+	j, err := journal.Open(p.dirs.State, p.name)
+	if err != nil {
+		return fmt.Errorf("journal: %w", err)
+	}
+	defer j.Close()
+
+	watch, err := newWatch(covers(p.report))
+	if err != nil {
+		return err
+	}
+	defer watch.close()
+
+	ctx, cancel := context.WithCancelCause(context.Background())
+	stop := cancelOn(signals, cancel)
+	backend.CacheDir = filepath.Join(p.dirs.Cache, "filters")
+	box, err := backend.Start(ctx, p.spec)
+	stop()
+	if err == nil && ctx.Err() != nil { // by a signal that came when the box was just there
+		err = context.Cause(ctx)
+		box.Kill()
+		box.Wait()
+	}
+	if err != nil {
+		j.Event(journal.Event{Kind: journal.Warning, Detail: "not started: " + err.Error()})
+		return startError(err, p)
+	}
+	defer box.Kill()
+
+	if err := j.Start(startRecord(p, inv.argv, box)); err != nil {
+		return fmt.Errorf("journal: %w", err)
+	}
+	lost := make(chan cover)
+	go watch.run(lost)
+	s := &session{box: box, console: c, journal: j, name: p.name, signals: signals, lost: lost,
+		maxLine: p.report.Limits.Message, said: map[string]bool{}}
+	stopSettling := settle()
+	end := s.relay()
+	stopSettling()
+	s.conclude(end, p, started)
+	if code := end.code(); code != 0 {
+		return &codedError{code: code}
+	}
+	return nil
+}
+
+// cancelOn cancels the start of a box on the first signal, until stop.
+func cancelOn(signals <-chan os.Signal, cancel context.CancelCauseFunc) (stop func()) {
+	done, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		select {
+		case sig := <-signals:
+			cancel(&codedError{exitSignalBase + int(sig.(syscall.Signal)), errors.New(sig.String())})
+		case <-done:
+		}
+	}()
+	return func() {
+		close(done)
+		<-ended // it takes no signal any more
+	}
+}
+
+// startError gives the error of a start its exit code.
+func startError(err error, p *prepared) error {
+	var exec *sandbox.ExecError
+	if !errors.As(err, &exec) {
+		return err
+	}
+	code := exitNotRunnable
+	if exec.NotFound() {
+		code = exitNotFound
+		err = fmt.Errorf("%w: it, or the interpreter that it names, is not in the box; to see what is, type: mcpbox explain", err)
+	}
+	return &codedError{code, err}
+}
+
+func startRecord(p *prepared, argv []string, box sandbox.Box) journal.Start {
+	return journal.Start{
+		Name:    p.name,
+		Argv:    argv,
+		Policy:  digest(p.policy),
+		Profile: p.policy.Profile,
+		Backend: "native",
+		PID:     os.Getpid(),
+		BoxPID:  box.PID(),
+		Version: version,
+		Layers:  box.Layers(),
+	}
+}
+
+// digest identifies the policy in force. It covers values of the environment
+// that the policy sets, and reveals none.
+func digest(p *policy.Policy) string {
+	data, err := json.Marshal(p)
+	if err != nil {
+		return ""
+	}
+	sum := sha256.Sum256(data)
+	return "sha256:" + hex.EncodeToString(sum[:])
+}

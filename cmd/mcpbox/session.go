@@ -1,0 +1,208 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+	"time"
+
+	"github.com/mcpbox/mcpbox/bridge"
+	"github.com/mcpbox/mcpbox/cmd/mcpbox/internal/journal"
+	"github.com/mcpbox/mcpbox/sandbox"
+)
+
+// session is one running server with its host.
+type session struct {
+	box     sandbox.Box
+	console console
+	journal *journal.Journal
+	name    string
+	signals <-chan os.Signal
+	lost    <-chan cover // what the box has open now that it should not
+	maxLine int64
+
+	relaying *bridge.Relay
+	said     map[string]bool // lost covers
+}
+
+// ending is how a session ended.
+type ending struct {
+	exit   sandbox.Exit
+	err    error     // why mcpbox ended it, if a failure was the cause
+	caught os.Signal // the signal that the launcher was ended by, or nil
+	relay  *bridge.Relay
+}
+
+// relay connects host and server until the box is gone.
+func (s *session) relay() ending {
+	hostGone, stopWatch, err := bridge.Hangup(s.console.in)
+	if err != nil {
+		hostGone, stopWatch = nil, func() {}
+	}
+	defer stopWatch()
+	s.relaying = bridge.New(bridge.Config{
+		HostIn: s.console.in, HostOut: s.console.out,
+		ServerIn: s.box.Stdin(), ServerOut: s.box.Stdout(),
+		MaxLine:  int(s.maxLine),
+		HostGone: hostGone,
+	})
+	stderrDone := make(chan struct{})
+	go func() {
+		defer close(stderrDone)
+		bridge.CopyStderr(s.console.err, s.box.Stderr(), isTerminal(s.console.err))
+	}()
+	relayed := make(chan error, 1)
+	go func() { relayed <- s.relaying.Run() }()
+	gone := make(chan ending, 1)
+	go func() {
+		exit, err := s.box.Wait()
+		gone <- ending{exit: exit, err: err, relay: s.relaying}
+	}()
+
+	caught, failure := s.wait(relayed, gone)
+	end := <-gone
+	end.caught = caught
+	if failure != nil && !errors.Is(failure, bridge.ErrStopped) {
+		end.err = failure
+	}
+	// The box is empty, so its stderr has an end; what it said last is often
+	// what matters.
+	select {
+	case <-stderrDone:
+	case <-time.After(termGrace):
+	}
+	return end
+}
+
+// wait returns when the box is gone and its last output is delivered. gone
+// keeps its value.
+func (s *session) wait(relayed <-chan error, gone chan ending) (caught os.Signal, failure error) {
+	hostClosed := s.relaying.HostClosed()
+	escalation := s.escalate()
+	defer escalation.stop()
+	var ended *ending
+	for relayed != nil || ended == nil {
+		select {
+		case <-hostClosed:
+			// "the client SHOULD initiate shutdown by first, closing the input
+			// stream to the child process (the server); waiting for the server
+			// to exit, or sending SIGTERM if the server does not exit within a
+			// reasonable time; sending SIGKILL if the server does not exit
+			// within a reasonable time after SIGTERM" (MCP 2025-11-25,
+			// Lifecycle, Shutdown, stdio)
+			hostClosed = nil
+			escalation.start(eofGrace)
+		case err := <-relayed:
+			// The server's output has ended, or may not go on.
+			relayed = nil
+			switch {
+			case err == nil:
+				escalation.start(eofGrace)
+			case errors.Is(err, bridge.ErrStopped):
+			default:
+				failure = err
+				s.box.Kill()
+				if tooLong := (*bridge.LineTooLongError)(nil); errors.As(err, &tooLong) {
+					s.journal.Event(journal.Event{Kind: journal.LineTooLong, Detail: err.Error()})
+				}
+			}
+		case c := <-s.lost:
+			if err := s.uncovered(c); err != nil && failure == nil && ended == nil {
+				failure = err
+				s.box.Kill()
+			}
+		case sig := <-s.signals:
+			if caught == nil {
+				caught = sig
+				s.journal.Event(journal.Event{Kind: journal.Signal, Detail: sig.String()})
+				s.box.Stdin().Close()
+				s.box.Signal(syscall.SIGTERM)
+				escalation.start(0)
+			}
+			if ended != nil {
+				// Only a host that does not read its last lines is left.
+				s.relaying.Stop()
+			}
+		case <-escalation.c:
+			escalation.next()
+		case e := <-gone:
+			ended = &e
+			if caught != nil {
+				// The host has ended its side of it; nobody reads any more.
+				s.relaying.Stop()
+			}
+		}
+	}
+	gone <- *ended
+	return caught, failure
+}
+
+// uncovered deals with a lost cover. What was hidden must not stay open: that
+// is an error, which ends the box. What was read-only is open like a name that
+// did not exist when the box started, and like that it is told.
+func (s *session) uncovered(c cover) error {
+	detail := "exchanged by another program, and the box's cover went with it"
+	s.journal.Event(journal.Event{Kind: journal.CoverLost, Path: c.path, Detail: detail})
+	if c.hidden {
+		return fmt.Errorf("%s was hidden, and has been %s; start the server again", c.path, detail)
+	}
+	if !s.said[c.path] {
+		s.said[c.path] = true
+		s.console.say("%s: %s was %s: the server can write to it until it is started again", s.name, c.path, detail)
+	}
+	return nil
+}
+
+func (e ending) record(started time.Time) journal.Exit {
+	toServer, toHost := e.relay.Counts()
+	x := journal.Exit{
+		Code:     e.exit.Code,
+		Signal:   int(e.exit.Signal),
+		Duration: time.Since(started),
+		User:     e.exit.Usage.User,
+		System:   e.exit.Usage.System,
+		MaxRSS:   e.exit.Usage.MaxRSS,
+		ToServer: journal.Traffic(toServer),
+		ToHost:   journal.Traffic(toHost),
+	}
+	switch {
+	case e.err != nil:
+		x.Reason = e.err.Error()
+	case e.caught != nil:
+		x.Reason = "launcher received " + e.caught.String()
+	}
+	return x
+}
+
+// code is the exit status of mcpbox.
+func (e ending) code() int {
+	switch {
+	case e.err != nil:
+		return exitFailure
+	case e.exit.Signal != 0:
+		return exitSignalBase + int(e.exit.Signal)
+	}
+	return e.exit.Code
+}
+
+// startupWindow is how long after its start a failing server is taken to have
+// failed for want of something that the box does not have.
+const startupWindow = 10 * time.Second
+
+// explainEnd says what a person should know about an end that was not asked for.
+func (s *session) explainEnd(e ending, p *prepared, after time.Duration) {
+	var tooLong *bridge.LineTooLongError
+	switch {
+	case errors.As(e.err, &tooLong):
+		s.console.say("%s: killed: %v; the limit is [limits] message in the policy", s.name, e.err)
+	case e.err != nil:
+		s.console.say("%s: ended: %v", s.name, e.err)
+	}
+	if e.code() == 0 || e.caught != nil || after > startupWindow {
+		return
+	}
+	for _, line := range p.hints {
+		s.console.say("%s: %s", s.name, line)
+	}
+}

@@ -1,0 +1,79 @@
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+func main() {
+	b := &bench{}
+	flag.StringVar(&b.mcpbox, "mcpbox", "", "the mcpbox `program`")
+	flag.StringVar(&b.npm, "npm", "", "`directory` whose node_modules has server-filesystem")
+	flag.IntVar(&b.runs, "runs", 100, "how often to start `true`, and a fifth as often a server")
+	flag.IntVar(&b.crowd, "crowd", 100, "how many boxes at once")
+	pong := flag.Bool("pong", false, "be the server that is measured: answer every line")
+	flag.Parse()
+
+	err := error(nil)
+	if *pong {
+		err = answerEveryLine(os.Stdin, os.Stdout)
+	} else {
+		err = b.run()
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+// bench is what to measure, and the rows so far.
+type bench struct {
+	mcpbox, npm string
+	runs, crowd int
+
+	self string // this program, also the server that answers every line
+	work string // the declared directory
+	load string // before the start
+	rows []row
+}
+
+func (b *bench) run() error {
+	b.load = load()
+	var err error
+	if b.self, err = os.Executable(); err != nil {
+		return err
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return err
+	}
+	if home, err = filepath.EvalSymlinks(home); err != nil {
+		return err
+	}
+	b.work = filepath.Join(home, "project")
+	if err := os.MkdirAll(b.work, 0o700); err != nil {
+		return err
+	}
+	processors, err := pin(2)
+	if err != nil {
+		return err
+	}
+	for _, part := range []struct {
+		name    string
+		measure func() error
+	}{
+		{"starting true", b.startTrue},
+		{"starting a server", b.startServer},
+		{"pings", b.pings},
+		{"a crowd", b.manyAtOnce},
+	} {
+		fmt.Fprintf(os.Stderr, "bench: %s ...\n", part.name)
+		if err := part.measure(); err != nil {
+			return fmt.Errorf("%s: %w", part.name, err)
+		}
+	}
+	b.print(os.Stdout, processors)
+	return nil
+}

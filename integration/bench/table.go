@@ -1,0 +1,102 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"time"
+)
+
+// sample is a set of measurements, in seconds or bytes.
+type sample []float64
+
+func (s *sample) add(d time.Duration)  { *s = append(*s, d.Seconds()) }
+func (s *sample) addBytes(bytes int64) { *s = append(*s, float64(bytes)) }
+func (s sample) median() float64       { return s.quantile(0.5) }
+func (s sample) quantile(q float64) float64 {
+	sorted := slices.Sorted(slices.Values(s))
+	return sorted[int(q*float64(len(sorted)-1)+0.5)]
+}
+
+// unit is how a column shows a measurement.
+type unit struct {
+	name  string
+	scale float64
+}
+
+var (
+	ms  = unit{"ms", 1e3}
+	us  = unit{"µs", 1e6}
+	mib = unit{"MiB", 1.0 / (1 << 20)}
+)
+
+// cells shows each sample as its median and its spread.
+func cells(samples []sample, u unit) []string {
+	var out []string
+	for _, s := range samples {
+		out = append(out, fmt.Sprintf("%.1f %s (%.1f–%.1f)", s.median()*u.scale, u.name, s.quantile(0.1)*u.scale, s.quantile(0.9)*u.scale))
+	}
+	return out
+}
+
+type row struct {
+	what, goal string
+	columns    []string // bare, bubblewrap, mcpbox
+	compared   string
+	met        bool
+}
+
+func (b *bench) add(what, goal string, columns []string, compared string, met bool) {
+	b.rows = append(b.rows, row{what, goal, columns, compared, met})
+}
+
+// print writes the table, with what is needed to read it.
+func (b *bench) print(w io.Writer, processors int) {
+	fmt.Fprintf(w, "\n%s, %d processors in use, load %s before the start, uid %d; %s; %s\n\n",
+		kernel(), processors, b.load, os.Geteuid(), version("bwrap", "--version"), version("node", "--version"))
+	fmt.Fprintln(w, "| | bare | bubblewrap, same mounts | mcpbox | compared | goal |")
+	fmt.Fprintln(w, "|---|---|---|---|---|---|")
+	for _, r := range b.rows {
+		goal := r.goal
+		switch {
+		case goal == "":
+		case r.met:
+			goal += ": met"
+		default:
+			goal += ": **missed**"
+		}
+		fmt.Fprintf(w, "| %s | %s | %s | %s |\n", r.what, strings.Join(r.columns, " | "), r.compared, goal)
+	}
+}
+
+// load is the machine's load average over a minute. With much else going on the
+// figures compare little.
+func load() string {
+	text, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return "unknown"
+	}
+	first, _, _ := strings.Cut(string(text), " ")
+	return first
+}
+
+func kernel() string {
+	text, err := os.ReadFile("/proc/sys/kernel/osrelease")
+	if err != nil {
+		return "Linux"
+	}
+	// What follows the numbers names somebody's machine.
+	number, _, _ := strings.Cut(strings.TrimSpace(string(text)), "-")
+	return "Linux " + number
+}
+
+func version(program, flag string) string {
+	out, err := exec.Command(program, flag).Output()
+	if err != nil {
+		return program + ": " + err.Error()
+	}
+	return strings.TrimSpace(program + " " + strings.TrimPrefix(strings.TrimSpace(string(out)), "bubblewrap "))
+}

@@ -1,0 +1,28 @@
+package escape
+
+var kernelRows = []row{
+	{"S-6/io-uring", "yes|ENOSYS|EPERM", "ENOSYS", but{seccomp: yes}},
+	{"P-6/userfaultfd", "yes|ENOSYS", "EPERM", but{seccomp: yes}},
+	{"P-6/perf", "yes|EACCES", "EPERM", but{seccomp: "yes|EACCES"}},
+	{"P-6/bpf", asRoot, "EPERM", but{}},
+	{"P-6/syslog", asRoot, "EPERM", but{}},
+	{"P-7/personality", yes, "EPERM", but{seccomp: yes}},
+	{"P-7/memfd-secret", "yes|ENOSYS", "ENOSYS", but{seccomp: yes}},
+	{"P-7/fanotify", "yes|ENOSYS", "EPERM", but{seccomp: yes}},
+	{"P-7/reboot", asRoot, "EPERM", but{}},
+	{"P-7/kexec", "root|ENOSYS", "EPERM", but{seccomp: "EPERM|ENOSYS"}},
+	{"P-7/init-module", "root|ENOSYS", "EPERM", but{seccomp: "EPERM|ENOSYS"}},
+	{"P-7/delete-module", "root|ENOSYS", "EPERM", but{seccomp: "EPERM|ENOSYS"}},
+	{"P-7/swapon", "root|ENOSYS", "EPERM", but{seccomp: "EPERM|ENOSYS"}},
+	{"P-7/acct", "root|ENOSYS", "EPERM", but{seccomp: "EPERM|ENOSYS"}},
+	{"P-7/settime", asRoot, "EPERM", but{}},
+	{"P-7/domainname", asRoot, "EPERM", but{}},
+	{"P-7/quotactl", "yes|ENOSYS", "EPERM", but{seccomp: yes}},
+	{"P-4/shared-memory", yes, "ENOENT", but{}},
+	{"P-4/message-queue", yes, "ENOENT", but{}},
+	{"P-4/shm-file", yes, "ENOENT", but{}},
+	{"P-4/sysvipc", yes, "absent", but{}},
+	{"E05/io-uring-socket", "yes|ENOSYS|EPERM", "ENOSYS", but{seccomp: "ECONNREFUSED"}},
+	{"S-2/unfiltered", yes, "absent", but{seccomp: yes}},
+	{"S-3/nested-allow", yes, "EPERM", but{seccomp: yes}},
+}

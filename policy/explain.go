@@ -1,0 +1,153 @@
+package policy
+
+import (
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// Explanation says what a box allows, for people and, as JSON, for programs.
+type Explanation struct {
+	Command []string `json:"command"`
+	Profile string   `json:"profile,omitempty"`
+	Why     string   `json:"profile_why,omitempty"`
+	Sources []string `json:"policies,omitempty"`
+	Network string   `json:"network"`
+	*Report
+}
+
+// Explain describes a box that [Spec] made.
+func Explain(p *Policy, spec *specs.Spec, r *Report) *Explanation {
+	return &Explanation{
+		Command: spec.Process.Args,
+		Profile: p.Profile,
+		Why:     p.Why,
+		Sources: p.Sources,
+		Network: "none",
+		Report:  r,
+	}
+}
+
+// String is the explanation in English, for somebody who wants to know what a
+// server can do to the machine.
+func (e *Explanation) String() string {
+	var b strings.Builder
+	line := func(label, format string, args ...any) {
+		fmt.Fprintf(&b, "%-12s %s\n", label, fmt.Sprintf(format, args...))
+	}
+	list := func(label string, items []string, none string) {
+		if len(items) == 0 {
+			line(label, "%s", none)
+		}
+		for i, item := range items {
+			if i > 0 {
+				label = ""
+			}
+			line(label, "%s", item)
+		}
+	}
+	line("runs", "%s", quoteAll(e.Command))
+	if e.Profile != "" {
+		why := ""
+		if e.Why != "" {
+			why = " (" + e.Why + ")"
+		}
+		line("profile", "%s%s", e.Profile, why)
+	}
+	if files := e.files(); len(files) > 0 {
+		list("policy", files, "")
+	}
+	b.WriteByte('\n')
+	nothing := "none of your files"
+	if len(e.Programs) > 0 {
+		nothing = "nothing declared"
+	}
+	list("reads", e.Read, nothing)
+	list("writes", e.Write, "none of your files")
+	if len(e.Protected) > 0 {
+		list("but not", e.Protected, "")
+	}
+	if len(e.Hidden) > 0 {
+		list("hidden", e.Hidden, "")
+	}
+	if len(e.Programs) > 0 {
+		list("also reads", e.Programs, "")
+		line("", "(all of it: the program lies there)")
+	}
+	line("system", "programs and libraries (/usr), certificates, and of /etc what programs need to run;")
+	line("", "no accounts, passwords or settings of services, no /sys, no /run")
+	line("scratch", "/tmp, /dev/shm and an empty home %s, in memory, %s each, gone at the end", e.Home, FormatSize(e.Limits.Tmp))
+	line("starts in", "%s", e.Cwd)
+	b.WriteByte('\n')
+	line("network", "none: no connection leaves the box, and none of the host's ports can be reached")
+	switch e.Mode {
+	case SocketsPrivate:
+		line("sockets", "unix sockets among the program's own processes; none of the host's")
+	case SocketsHost:
+		list("sockets", e.Sockets, "unix sockets among the program's own processes; none of the host's")
+	default:
+		line("sockets", "no unix sockets, of the host or of its own")
+	}
+	if n := len(e.MaskedSockets); n > 0 {
+		line("", "%d in declared directories masked", n)
+	}
+	line("environment", "HOME, USER, LOGNAME, PATH, TMPDIR, and LANG, LC_* and TZ where set")
+	if len(e.EnvPassed) > 0 {
+		line("", "from yours: %s", strings.Join(e.EnvPassed, ", "))
+	}
+	if len(e.EnvSet) > 0 {
+		line("", "set: %s", strings.Join(e.EnvSet, ", "))
+	}
+	if len(e.EnvMissing) > 0 {
+		line("", "to pass, but not set here: %s", strings.Join(e.EnvMissing, ", "))
+	}
+	line("limits", "%d processes and threads, %d open files each, messages up to %s", e.Limits.Pids, e.Limits.OpenFiles, FormatSize(e.Limits.Message))
+	line("never", "other processes, devices, the kernel's keys, more rights by way of setuid programs")
+	if len(e.Write) > 0 {
+		line("", "names that make your own programs run code, where writable: git hooks and configuration,")
+		line("", "shell and editor settings, agents' instructions; new ones are reported at the end, not prevented")
+	}
+	for i, n := range e.Notes {
+		if i == 0 {
+			b.WriteByte('\n')
+		}
+		line(levelWord(n.Level), "%s", n)
+	}
+	return b.String()
+}
+
+func levelWord(l Level) string {
+	if l == Warning {
+		return "warning"
+	}
+	return "note"
+}
+
+// files lists the sources that are files.
+func (e *Explanation) files() []string {
+	var list []string
+	for _, s := range e.Sources {
+		if path.IsAbs(s) {
+			list = append(list, s)
+		}
+	}
+	return list
+}
+
+// quoteAll writes arguments as one would type them.
+func quoteAll(args []string) string {
+	var list []string
+	for _, a := range args {
+		plain := a != "" && !slices.ContainsFunc([]byte(a), func(c byte) bool {
+			return c <= ' ' || c >= 0x7f || strings.IndexByte(`"'$&;|<>()*?[]#~=%!{}\`+"`", c) >= 0 && c != '='
+		})
+		if !plain {
+			a = "'" + strings.ReplaceAll(a, "'", `'\''`) + "'"
+		}
+		list = append(list, a)
+	}
+	return strings.Join(list, " ")
+}

@@ -1,0 +1,85 @@
+package policy
+
+import (
+	"maps"
+	"slices"
+)
+
+// Extend returns base with over on top: lists add up without repetition, single
+// values of over replace those of base, and so do variables. What either one
+// hides stays hidden. Neither argument is changed, and either may be nil.
+func Extend(base, over *Policy) *Policy {
+	if base == nil {
+		base = &Policy{}
+	}
+	if over == nil {
+		over = &Policy{}
+	}
+	p := &Policy{
+		Profile:     base.Profile,
+		Why:         base.Why,
+		UnixSockets: base.UnixSockets,
+		Files: Files{
+			Read:      addPaths(base.Files.Read, over.Files.Read),
+			Write:     addPaths(base.Files.Write, over.Files.Write),
+			Hide:      addPaths(base.Files.Hide, over.Files.Hide),
+			Protect:   addPaths(base.Files.Protect, over.Files.Protect),
+			Sockets:   addPaths(base.Files.Sockets, over.Files.Sockets),
+			NoexecTmp: base.Files.NoexecTmp,
+		},
+		Env: Env{
+			Pass: add(base.Env.Pass, over.Env.Pass),
+			Set:  maps.Clone(base.Env.Set),
+		},
+		Limits: Limits{
+			Pids:      either(over.Limits.Pids, base.Limits.Pids),
+			OpenFiles: either(over.Limits.OpenFiles, base.Limits.OpenFiles),
+			Tmp:       either(over.Limits.Tmp, base.Limits.Tmp),
+			Message:   either(over.Limits.Message, base.Limits.Message),
+		},
+		Sources: add(base.Sources, over.Sources),
+	}
+	if over.Profile != "" {
+		p.Profile, p.Why = over.Profile, over.Why
+	} else if over.Why != "" {
+		p.Why = over.Why
+	}
+	if over.UnixSockets != "" {
+		p.UnixSockets = over.UnixSockets
+	}
+	if over.Files.NoexecTmp != nil {
+		p.Files.NoexecTmp = over.Files.NoexecTmp
+	}
+	if p.Env.Set == nil && over.Env.Set != nil {
+		p.Env.Set = map[string]string{}
+	}
+	maps.Copy(p.Env.Set, over.Env.Set)
+	// A name that over passes has the host's value, whatever base set it to.
+	for _, name := range over.Env.Pass {
+		if _, set := over.Env.Set[name]; !set {
+			delete(p.Env.Set, name)
+		}
+	}
+	return p
+}
+
+func add(base, over []string) []string {
+	list := slices.Clone(base)
+	for _, s := range over {
+		if !slices.Contains(list, s) {
+			list = append(list, s)
+		}
+	}
+	return list
+}
+
+// addPaths tells paths apart by their text and where they may be relative to.
+func addPaths(base, over []Path) []Path {
+	list := slices.Clone(base)
+	for _, p := range over {
+		if !slices.ContainsFunc(list, func(q Path) bool { return q.Text == p.Text && (q.Origin.File == "") == (p.Origin.File == "") }) {
+			list = append(list, p)
+		}
+	}
+	return list
+}

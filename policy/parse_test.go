@@ -1,0 +1,216 @@
+package policy
+
+import (
+	"reflect"
+	"strings"
+	"testing"
+)
+
+func TestParse(t *testing.T) {
+	p, err := Parse("/etc/p.toml", []byte(`# a policy
+profile = "node"
+unix_sockets = "host"
+[files]
+read = [ "~/a", # the first
+  "~/b\"]", '~/c',
+
+  """~/d""",
+]
+write = ["/w"]
+sockets = ["/run/x"]
+noexec_tmp = false
+[env]
+pass = ["A", "B_2"]
+set.C = "x"
+set.D = "y"
+[limits]
+pids = 7
+tmp = "1GB"
+message = 65536
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := func(line int) Origin { return Origin{File: "/etc/p.toml", Line: line} }
+	no := false
+	want := &Policy{
+		Profile: "node", UnixSockets: SocketsHost, Sources: []string{"/etc/p.toml"},
+		Files: Files{
+			Read:    []Path{{"~/a", in(5)}, {`~/b"]`, in(6)}, {"~/c", in(6)}, {"~/d", in(8)}},
+			Write:   []Path{{"/w", in(10)}},
+			Sockets: []Path{{"/run/x", in(11)}}, NoexecTmp: &no,
+		},
+		Env:    Env{Pass: []string{"A", "B_2"}, Set: map[string]string{"C": "x", "D": "y"}},
+		Limits: Limits{Pids: 7, Tmp: 1e9, Message: 65536},
+	}
+	if !reflect.DeepEqual(p, want) {
+		t.Errorf("got  %+v\nwant %+v", p, want)
+	}
+}
+
+// TestParseErrors: each policy is refused with these words.
+func TestParseErrors(t *testing.T) {
+	for _, c := range []struct{ toml, want string }{
+		{"[files]\nwrit = []", `p.toml:2: unknown key "files.writ"; did you mean "files.write"?`},
+		{"[file]\nread = []", `p.toml:1: unknown key "file"; did you mean "files"?`},
+		{"\n[network]\nallow = []", `p.toml:2: unknown key "network"; known here: env, files, limits, profile, unix_sockets`},
+		{"network.allow = []", `p.toml:1: unknown key "network"`},
+		{"[tools]\ndeny = []", `unknown key "tools"`},
+		{"backend = 'native'", `unknown key "backend"`},
+		{"[limits]\nmemory = '1GiB'", `p.toml:2: unknown key "limits.memory"`},
+		{"[limits]\ncpus = 2.0", `p.toml:2: unknown key "limits.cpus"`},
+		{"[files]\nREAD = []", `p.toml:2: unknown key "files.READ"`},
+		{"[files]\nread = '~/x'", `p.toml:2: files.read has to be a list of strings`},
+		{"[files]\nread = [1]", `p.toml:2: files.read has to be a list of strings`},
+		{"[files]\nread = [['a']]", `p.toml:2: files.read has to be a list of strings`},
+		{"[[files]]\nread = []", `p.toml:1: files has to be a table`},
+		{"files = 1", `p.toml:1: files has to be a table`},
+		{"[files]\nnoexec_tmp = 'yes'", `p.toml:2: files.noexec_tmp has to be true or false`},
+		{"profile = 1", `p.toml:1: profile has to be a string`},
+		{"profile = ''", `p.toml:1: profile cannot be empty`},
+		{"unix_sockets = true", `p.toml:1: unix_sockets has to be "none", "private" or "host"`},
+		{"unix_sockets = 'all'", `p.toml:1: unix_sockets cannot be "all"`},
+		{"[env]\npass = [\n'OK',\n'A-B']", `p.toml:4: env.pass: "A-B" is not the name of a variable`},
+		{"[env]\npass = ['A=B']", `"A=B" is not the name`},
+		{"[env]\npass = ['']", `"" is not the name`},
+		{"[env]\nset = 1", `p.toml:2: env.set has to be a table`},
+		{"[env]\nset = []", `p.toml:2: env.set has to be a table`},
+		{"[env]\nset = { A = 1 }", `p.toml:2: env.set has to be a table of strings`},
+		{"[env]\nset = { 1A = 'x' }", `"1A" is not the name`},
+		{"[env]\nset = { A = \"\\u0000\" }", `NUL`},
+		{"[limits]\npids = 0", `p.toml:2: limits.pids has to be from 1 to`},
+		{"[limits]\npids = -1", `from 1 to`},
+		{"[limits]\npids = 2.5", `p.toml:2: limits.pids has to be a number`},
+		{"[limits]\npids = '10'", `limits.pids has to be a number`},
+		{"[limits]\ntmp = '1 lot'", `p.toml:2: limits.tmp cannot be "1 lot"`},
+		{"[limits]\ntmp = '-1MiB'", `limits.tmp cannot be "-1MiB"`},
+		{"[limits]\ntmp = 1", `limits.tmp has to be from 64KiB to 1TiB`},
+		{"[limits]\nmessage = '1EiB'", `limits.message cannot be`},
+		{"[limits]\nmessage = '99999999999999GiB'", `limits.message cannot be`},
+		{"[limits]\npids = 1\npids = 2", `p.toml:3: `},
+		{"[files", `p.toml:1: `},
+		{"a = \xff", `p.toml:1: `},
+		{"[limits]\npids = 0\nbogus = 1\n[files]\nred = []", "bogus"},
+	} {
+		p, err := Parse("p.toml", []byte(c.toml))
+		if err == nil {
+			t.Errorf("%q is accepted: %+v", c.toml, p)
+		} else if !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%q: %v\nwant %s", c.toml, err, c.want)
+		}
+	}
+	if _, err := Parse("p.toml", make([]byte, maxPolicy+1)); err == nil || !strings.Contains(err.Error(), "larger") {
+		t.Errorf("a huge policy: %v", err)
+	}
+	_, err := Parse("p.toml", []byte("[limits]\npids = 0\nbogus = 1\n[files]\nred = []"))
+	var lines []string
+	for line := range strings.Lines(err.Error()) {
+		lines = append(lines, line[:8])
+	}
+	if got := strings.Join(lines, " "); got != "p.toml:2 p.toml:3 p.toml:5" {
+		t.Errorf("all errors, in order: %v", err)
+	}
+}
+
+func TestParseSize(t *testing.T) {
+	for s, want := range map[string]int64{
+		"0": 0, "17": 17, "17B": 17, "1kB": 1000, "1KB": 1000, "1KiB": 1024, "256MiB": 256 << 20, "3 GiB": 3 << 30, "1TB": 1e12,
+		"": -1, "B": -1, "MiB": -1, "1.5GiB": -1, "-1": -1, "+1": -1, "1e3": -1, " 1": -1, "1M": -1, "0x10": -1, "9999999999TiB": -1,
+	} {
+		n, ok := ParseSize(s)
+		if !ok {
+			n = -1
+		}
+		if n != want {
+			t.Errorf("ParseSize(%q) = %d, want %d", s, n, want)
+		}
+		if ok {
+			if back, ok := ParseSize(FormatSize(n)); !ok || back != n {
+				t.Errorf("ParseSize(FormatSize(%d)) = %d", n, back)
+			}
+		}
+	}
+}
+
+func TestExtend(t *testing.T) {
+	yes, no := true, false
+	base := &Policy{
+		Profile: "a", Why: "because", UnixSockets: SocketsPrivate,
+		Files:   Files{Read: []Path{{Text: "/1"}, {Text: "/2"}}, Hide: []Path{{Text: "/h"}}, NoexecTmp: &yes},
+		Env:     Env{Pass: []string{"A"}, Set: map[string]string{"B": "1", "C": "1"}},
+		Limits:  Limits{Pids: 1, Tmp: 2},
+		Sources: []string{"x"},
+	}
+	over := &Policy{
+		UnixSockets: SocketsNone,
+		Files:       Files{Read: []Path{{Text: "/2"}, {Text: "/3"}}, Write: []Path{{Text: "/h"}}, NoexecTmp: &no},
+		Env:         Env{Pass: []string{"A", "B"}, Set: map[string]string{"C": "2"}},
+		Limits:      Limits{Tmp: 3},
+		Sources:     []string{"y"},
+	}
+	want := &Policy{
+		Profile: "a", Why: "because", UnixSockets: SocketsNone,
+		Files: Files{
+			Read: []Path{{Text: "/1"}, {Text: "/2"}, {Text: "/3"}}, Write: []Path{{Text: "/h"}},
+			Hide: []Path{{Text: "/h"}}, NoexecTmp: &no,
+		},
+		Env:     Env{Pass: []string{"A", "B"}, Set: map[string]string{"C": "2"}},
+		Limits:  Limits{Pids: 1, Tmp: 3},
+		Sources: []string{"x", "y"},
+	}
+	got := Extend(base, over)
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+	if len(base.Files.Read) != 2 || base.Env.Set["B"] != "1" || base.Env.Set["C"] != "1" {
+		t.Error("Extend changed its argument")
+	}
+	if p := Extend(nil, over); !reflect.DeepEqual(p, over) {
+		t.Errorf("Extend(nil, p) = %+v", p)
+	}
+	if p := Extend(over, nil); !reflect.DeepEqual(p, over) {
+		t.Errorf("Extend(p, nil) = %+v", p)
+	}
+}
+
+// FuzzParse: any text is either refused with an error that names the file, or
+// gives a policy that stays within the limits and has valid names.
+func FuzzParse(f *testing.F) {
+	for _, s := range []string{
+		"profile = \"node\"", "[files]\nread = [\"~/a\", '''b\n''']", "[env]\nset = { A = 'x' }", "[limits]\ntmp = '1MiB'",
+		"a.b.c = 1", "[[files]]", "\"files\".\"read\" = []", "[limits]\npids=1\n[limits]\n", "read = [[[[", "# x\n\"\\u0000\" = 1",
+	} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		if len(s) > 1<<10 {
+			return // slow, and no different
+		}
+		p, err := Parse("p.toml", []byte(s))
+		if err != nil {
+			if !strings.HasPrefix(err.Error(), "p.toml") {
+				t.Fatalf("%q: %v does not name the file", s, err)
+			}
+			return
+		}
+		if err := p.Limits.WithDefaults().check(); err != nil {
+			t.Fatal(err)
+		}
+		last := strings.Count(s, "\n") + 1
+		for _, list := range [][]Path{p.Files.Read, p.Files.Write, p.Files.Hide, p.Files.Protect, p.Files.Sockets} {
+			for _, q := range list {
+				if q.Origin.Line < 1 || q.Origin.Line > last {
+					t.Fatalf("%q: %q is said to be in line %d", s, q.Text, q.Origin.Line)
+				}
+			}
+		}
+		for _, name := range p.Env.Pass {
+			if !validName(name) {
+				t.Fatalf("passes %q", name)
+			}
+		}
+		if !reflect.DeepEqual(Extend(p, p), Extend(p, nil)) && len(p.Env.Set) == 0 {
+			t.Fatalf("%q: extending a policy by itself changes it", s)
+		}
+	})
+}

@@ -1,0 +1,204 @@
+// Package policy answers one question: what may this program do?
+//
+// A [Policy] is what a person wrote: the directories that a server may read and
+// write, the variables it may see, the limits it has. It is read from TOML by
+// [Parse], put together from a profile, a file and flags by [Extend], and
+// turned into an OCI runtime specification by [Spec]. [Explain] says in English
+// what came out.
+//
+// The zero Policy allows nothing: no file of the user's, no variable, no
+// socket, no network. Every function here is pure. What has to be known about
+// the machine is asked of a [Host]; [OSHost] is the one that asks the kernel,
+// and the only input and output in the package.
+//
+// # The file
+//
+//	profile      = "node"                 # the profile to start from
+//	unix_sockets = "none"                 # or "private", or "host" with files.sockets
+//
+//	[files]
+//	read       = ["~/docs"]
+//	write      = ["~/projects/x"]
+//	hide       = ["~/projects/x/.env"]    # beats read and write
+//	protect    = ["deploy.sh"]            # never writable; adds to a built-in list
+//	sockets    = []                       # unix sockets of the host, one by one
+//	noexec_tmp = false                    # no execution from /tmp, /dev/shm, home
+//
+//	[env]
+//	pass = ["GITHUB_TOKEN"]
+//	set  = { LOG_LEVEL = "info" }
+//
+//	[limits]
+//	pids       = 256
+//	open_files = 4096
+//	tmp        = "256MiB"                 # each of /tmp, /dev/shm and home
+//	message    = "16MiB"                  # longest JSON-RPC line
+//
+// Any other key is an error that names the file, the line and the nearest key
+// there is.
+package policy
+
+import (
+	"fmt"
+	"strconv"
+)
+
+// Policy is what a program may do. Its zero value allows nothing.
+type Policy struct {
+	// Profile is the name of the profile to start from, or "".
+	Profile string
+	// Why says in a few words how Profile was chosen; [Explain] repeats it.
+	Why string
+	// UnixSockets says which unix sockets there are; "" means [SocketsNone].
+	UnixSockets SocketMode
+	Files       Files
+	Env         Env
+	Limits      Limits
+	// Sources are the files that this policy was read from. Those with an
+	// absolute path are never writable in the box.
+	Sources []string
+}
+
+// Files is what a program sees of the host's files.
+type Files struct {
+	Read    []Path // readable, with everything below
+	Write   []Path // readable and writable, with everything below
+	Hide    []Path // not there, even inside Read or Write
+	Protect []Path // never writable inside Write; relative ones hold in each
+	Sockets []Path // unix sockets to connect to; only with SocketsHost
+	// NoexecTmp forbids execution from /tmp, /dev/shm and the home directory.
+	// nil leaves it allowed, which installers and wheels need.
+	NoexecTmp *bool
+}
+
+// Env is what a program sees of the environment.
+type Env struct {
+	Pass []string          // names to take from the host
+	Set  map[string]string // names with a value of the policy's own
+}
+
+// Limits bounds a box. A zero field means the default.
+type Limits struct {
+	Pids      int64 `json:"pids"`       // processes and threads
+	OpenFiles int64 `json:"open_files"` // descriptors of each process
+	Tmp       int64 `json:"tmp"`        // bytes, each of /tmp, /dev/shm and home
+	Message   int64 `json:"message"`    // bytes of the longest JSON-RPC line, either way
+}
+
+// The limits of a policy that names none.
+const (
+	DefaultPids      = 256
+	DefaultOpenFiles = 4096
+	DefaultTmp       = 256 << 20
+	DefaultMessage   = 16 << 20
+)
+
+// WithDefaults returns l with every zero field replaced by its default.
+func (l Limits) WithDefaults() Limits {
+	l.Pids = either(l.Pids, DefaultPids)
+	l.OpenFiles = either(l.OpenFiles, DefaultOpenFiles)
+	l.Tmp = either(l.Tmp, DefaultTmp)
+	l.Message = either(l.Message, DefaultMessage)
+	return l
+}
+
+// check refuses limits outside what a file may say.
+func (l Limits) check() error {
+	for _, x := range []struct {
+		name string
+		n    int64
+		span span
+	}{
+		{"pids", l.Pids, pidsSpan}, {"open_files", l.OpenFiles, filesSpan},
+		{"tmp", l.Tmp, tmpSpan}, {"message", l.Message, messageSpan},
+	} {
+		if x.n < x.span.least || x.n > x.span.most {
+			return fmt.Errorf("limits.%s cannot be %d; it has to be from %d to %d", x.name, x.n, x.span.least, x.span.most)
+		}
+	}
+	return nil
+}
+
+// span is a range of allowed values, both ends included.
+type span struct{ least, most int64 }
+
+var (
+	pidsSpan    = span{1, 1 << 22}  // the kernel's largest pid
+	filesSpan   = span{16, 1 << 20} // its usual fs.nr_open
+	tmpSpan     = span{64 << 10, 1 << 40}
+	messageSpan = span{4 << 10, 1 << 30}
+)
+
+func either(n, otherwise int64) int64 {
+	if n != 0 {
+		return n
+	}
+	return otherwise
+}
+
+// SocketMode says which unix sockets a program may use.
+type SocketMode string
+
+const (
+	// SocketsNone: no unix sockets but connected stream pairs.
+	SocketsNone SocketMode = "none"
+	// SocketsPrivate: sockets among the processes of the box.
+	SocketsPrivate SocketMode = "private"
+	// SocketsHost: those, and the host's sockets that Files.Sockets lists.
+	SocketsHost SocketMode = "host"
+)
+
+// AnnotationUnixSockets is the annotation of the specification that holds the
+// [SocketMode]. It is the same string as in package sandbox, which this package
+// does not import.
+const AnnotationUnixSockets = "dev.mcpbox.unix-sockets"
+
+// AnnotationHostDirectories is the annotation that says, with "true", that files
+// of the host other than programs are in the box. It is the same string as in
+// package sandbox.
+const AnnotationHostDirectories = "dev.mcpbox.host-directories"
+
+// Mode returns the socket mode, with the default for a policy that names none.
+func (p *Policy) Mode() SocketMode {
+	if p.UnixSockets == "" {
+		return SocketsNone
+	}
+	return p.UnixSockets
+}
+
+// Path is a path as a person wrote it, and where.
+type Path struct {
+	Text   string
+	Origin Origin
+}
+
+func (p Path) String() string { return p.Text }
+
+// Origin is where a value was written, so that an error can name the place to
+// change. Paths from a file have to be absolute or start with "~"; those from
+// elsewhere may be relative to the current directory.
+type Origin struct {
+	File string // a file's name, or ""
+	Line int    // 1-based; 0 if not known
+	Flag string // a command-line flag such as "--rw", or ""
+}
+
+func (o Origin) String() string {
+	switch {
+	case o.File != "" && o.Line > 0:
+		return o.File + ":" + strconv.Itoa(o.Line)
+	case o.File != "":
+		return o.File
+	case o.Flag != "":
+		return o.Flag
+	}
+	return "policy"
+}
+
+// Error is a policy that cannot be used, and the place to change.
+type Error struct {
+	Origin Origin
+	Msg    string
+}
+
+func (e *Error) Error() string { return e.Origin.String() + ": " + e.Msg }

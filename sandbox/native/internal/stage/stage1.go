@@ -1,0 +1,200 @@
+package stage
+
+import (
+	"errors"
+	"io"
+	"os"
+	"syscall"
+
+	"github.com/mcpbox/mcpbox/sandbox/native/internal/wire"
+	"golang.org/x/sys/unix"
+)
+
+// stage1 is PID 1 of the box: uid 0 of user namespace 1, which owns the mount,
+// network, PID, IPC, UTS and cgroup namespaces. It builds the box, starts
+// stage 2, gives everything up, and from then on only reaps. When it ends, for
+// whatever reason, the kernel ends all that is left in the box.
+func stage1() {
+	control := os.NewFile(wire.FDControl, "control")
+	refused, main, status, failure := build()
+	if failure != nil {
+		wire.Send(control, wire.TypeFailure, failure)
+		os.Exit(125)
+	}
+
+	// Stage 2 says which Landlock ABI it put in force, then either a failure
+	// or, by execve closing its end, nothing.
+	started, failure := awaitExec(status)
+	if failure != nil {
+		wire.Send(control, wire.TypeFailure, failure)
+		os.Exit(125)
+	}
+	started.SysctlRefused = refused
+	if err := wire.Send(control, wire.TypeStarted, &started); err != nil {
+		os.Exit(125)
+	}
+
+	go serveControl(control, main)
+	go exitWithLauncher()
+	ws := reap(main)
+	// Whoever holds the box's stdout open dies with PID 1, so the launcher
+	// sees the end of it however many daemons the server left behind.
+	wire.Send(control, wire.TypeExited, &wire.Exited{Status: uint32(ws)})
+	os.Exit(0)
+}
+
+// build is stage 1 up to the moment where stage 2 is let go. Each step says
+// why it stands where it does.
+func build() (refused []string, main int, status *os.File, failure *wire.Failure) {
+	bad := func(step string, err error) ([]string, int, *os.File, *wire.Failure) {
+		return nil, 0, nil, fail(step, "", err)
+	}
+
+	// In user namespace 1 this process is uid 0 of a PID namespace of its
+	// own. Anything else means that it was not started by the launcher, and
+	// that the mounts below would hit the host.
+	if unix.Getpid() != 1 || unix.Getuid() != 0 {
+		return bad("stage 1", errors.New("not PID 1 and uid 0 of new namespaces"))
+	}
+	if err := prctl1(unix.PR_SET_NO_NEW_PRIVS, 1); err != nil {
+		return bad("no_new_privs", err)
+	}
+	// Go's own Pdeathsig was set before the exec; a launcher that died between
+	// fork and prctl is only seen by its pipe.
+	if err := prctl1(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL)); err != nil {
+		return bad("pdeathsig", err)
+	}
+	if gone, err := launcherGone(0); gone || err != nil {
+		return bad("liveness", errors.New("launcher is gone"))
+	}
+	// Before anything is opened here: a descriptor that the launcher was
+	// started with must not reach stage 2 (CVE-2016-9962, CVE-2024-21626).
+	if err := closeOnExec(3); err != nil {
+		return bad("close_range", err)
+	}
+	unix.Umask(0)
+
+	if err := loopbackUp(); err != nil {
+		return bad("loopback", err)
+	}
+	// All until here is the same for every box; the launcher has started this
+	// process while it was still working out what this one is to be.
+	plan, planFD, err := receivePlan()
+	if err != nil {
+		return bad("plan", err)
+	}
+	trees, err := wire.ReceiveTrees(wire.FDControl, countTrees(plan))
+	if err != nil {
+		return bad("plan", err)
+	}
+	if err := unix.Sethostname([]byte(plan.Hostname)); err != nil {
+		return bad("sethostname", err)
+	}
+	root, err := buildRoot(plan, trees)
+	if err != nil {
+		return bad("mount", err)
+	}
+	// /proc/sys is to be read-only, and is where the namespaces' own limits
+	// are set. A descriptor from before still writes; and it has to be in this
+	// order, because one of the limits forbids the mounts that seal makes.
+	sys, err := root.lookup("/proc/sys")
+	if err != nil {
+		return bad("sysctl", err)
+	}
+	if err := root.seal(plan); err != nil {
+		return bad("mask", err)
+	}
+	if refused, err = writeSysctls(sys, plan.Sysctls); err != nil {
+		return bad("sysctl", err)
+	}
+	if err := pivot(); err != nil {
+		return bad("pivot_root", err)
+	}
+
+	main, gate, status, err := startStage2(plan, planFD)
+	if err != nil {
+		return bad("start stage 2", err)
+	}
+	// Stage 2 waits behind the gate, so no code but ours runs in the box
+	// until PID 1 has nothing left to give.
+	unix.Close(planFD)
+	if err := shed(plan); err != nil {
+		return bad("confine PID 1", err)
+	}
+	// A stage 2 that is gone has said why, and awaitExec will hear it.
+	if _, err := gate.Write([]byte{1}); err != nil && !errors.Is(err, unix.EPIPE) {
+		return bad("release stage 2", err)
+	}
+	gate.Close()
+	return refused, main, status, nil
+}
+
+// startStage2 forks stage 2 into user namespace 2, where the box's user maps
+// to uid 0 of namespace 1 and so to the same number on the host.
+func startStage2(plan *wire.Plan, planFD int) (pid int, gate, status *os.File, err error) {
+	goR, goW, err := os.Pipe()
+	if err != nil {
+		return 0, nil, nil, err
+	}
+	// Packets, not a pipe: each report arrives as one.
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return 0, nil, nil, err
+	}
+	doneR, doneW := os.NewFile(uintptr(pair[0]), "status"), os.NewFile(uintptr(pair[1]), "status")
+	attr := &syscall.SysProcAttr{
+		Cloneflags:  syscall.CLONE_NEWUSER,
+		UidMappings: []syscall.SysProcIDMap{{ContainerID: plan.UID, HostID: 0, Size: 1}},
+		GidMappings: []syscall.SysProcIDMap{{ContainerID: plan.GID, HostID: 0, Size: 1}},
+		Setsid:      true,
+		// Its exec, by a uid that is not 0, ends every capability but this
+		// one, which stage 2 needs to empty the bounding set.
+		AmbientCaps: []uintptr{unix.CAP_SETPCAP},
+	}
+	if layerOff(plan, "userns2") {
+		attr.Cloneflags, attr.UidMappings, attr.GidMappings = 0, nil, nil
+	}
+	pid, err = syscall.ForkExec("/proc/self/exe", []string{wire.Arg0, wire.Stage2}, &syscall.ProcAttr{
+		Dir:   "/",
+		Env:   wire.StageEnv,
+		Files: []uintptr{0, 1, 2, uintptr(planFD), goR.Fd(), doneW.Fd()},
+		Sys:   attr,
+	})
+	goR.Close()
+	doneW.Close()
+	return pid, goW, doneR, err
+}
+
+// awaitExec reads stage 2's reports: that it is confined, and then, unless
+// execve closes the pipe, why it failed.
+func awaitExec(status *os.File) (started wire.Started, failure *wire.Failure) {
+	defer status.Close()
+	confined := false
+	for {
+		t, body, err := wire.Receive(status)
+		switch {
+		case err == io.EOF && confined:
+			return started, nil
+		case err != nil:
+			return started, fail("stage 2", "", errors.New("ended before it was confined"))
+		case t == wire.TypeStarted && wire.Unmarshal(body, &started) == nil:
+			confined = true
+		case t == wire.TypeFailure:
+			failure = new(wire.Failure)
+			if err := wire.Unmarshal(body, failure); err != nil {
+				return started, fail("stage 2", "", err)
+			}
+			return started, failure
+		default:
+			return started, fail("stage 2", "", errors.New("unknown report"))
+		}
+	}
+}
+
+// countTrees is how many detached mounts come with the plan.
+func countTrees(plan *wire.Plan) (n int) {
+	for _, m := range plan.Mounts {
+		n = max(n, m.Tree)
+	}
+	return n
+}

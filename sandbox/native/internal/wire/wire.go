@@ -1,0 +1,190 @@
+// Package wire is what the launcher and the two stages of a native box say to
+// each other.
+//
+//	launcher                     stage 1 (PID 1)                  stage 2
+//	   | control socket, liveness and |                               |
+//	   | plan pipes (inherited)       |                               |
+//	   |----------------------------->| loopback                      |
+//	   |--- trees (if root), plan --->| mounts, limits                |
+//	   |                              |------ plan memfd, go, done -->|
+//	   |                              | drops everything, ignores     | limits, keyring,
+//	   |                              | every signal                  | capabilities
+//	   |                              |------------ go -------------->|
+//	   |                              |                               | Landlock, seccomp
+//	   |                              |<----- Failure, or EOF --------| execve
+//	   |<---- Started or Failure -----|                               |
+//	   |----- Signal ---------------->|----- kill(main, n) ---------->|
+//	   |<---- Exited -----------------|<----- wait status ------------|
+//
+// The control socket is a SOCK_SEQPACKET pair: one message, one packet. The
+// liveness pipe never carries a byte; its end tells stage 1 that the launcher
+// is gone. The plan travels through a pipe because it holds environment values,
+// which neither argv nor the environment of a stage may show; stage 1 keeps it
+// for stage 2 in a memfd.
+package wire
+
+import "golang.org/x/sys/unix"
+
+// File descriptors that the launcher hands to stage 1, after 0, 1 and 2.
+const (
+	FDControl  = 3
+	FDLiveness = 4
+	FDInit     = 5
+	FDPlan     = 6
+)
+
+// File descriptors that stage 1 hands to stage 2, after 0, 1 and 2.
+const (
+	FD2Plan = 3
+	FD2Go   = 4
+	FD2Done = 5
+)
+
+// Arg0 is argv[0] of both stages, and Stage1 and Stage2 are argv[1].
+const (
+	Arg0   = "mcpbox-init"
+	Stage1 = "1"
+	Stage2 = "2"
+)
+
+// StageEnv is the environment of both stages: they allocate a few hundred
+// kilobytes, once, and do one thing at a time. The server gets the plan's instead.
+var StageEnv = []string{"GOGC=off", "GOMAXPROCS=1"}
+
+// Plan is all that the stages need to know.
+type Plan struct {
+	Hostname string
+	Mounts   []Mount
+	Masked   []string // in-box paths hidden behind an empty file or directory
+	ReadOnly []string // in-box paths made read-only, with all below
+	// Sysctls are written through the box's own /proc/sys by stage 1. The
+	// file may be missing on this kernel; any other failure is fatal.
+	Sysctls []Sysctl
+
+	UID, GID int // the box's user, the same number inside and on the host
+
+	Args     []string
+	Env      []string
+	Cwd      string
+	Rlimits  []Rlimit
+	OOMScore int
+
+	Landlock Landlock
+	Filter   []byte // struct sock_filter array for the program
+	Init     []byte // struct sock_filter array for PID 1
+	Umask    int
+
+	// LayersOff lists layers to leave out. Only a binary built with the tag
+	// layersoff looks at it, to prove each layer on its own in tests.
+	LayersOff []string
+}
+
+// Mount is one entry of the box's file system, made in order.
+type Mount struct {
+	Kind   string // "bind", "tmpfs", "proc", "symlink" or "file"
+	Target string // clean absolute in-box path
+	// Source is a host path without any symlink for bind, the link text for
+	// symlink, the content for file.
+	Source string
+	// Dev, Ino and Type (the S_IFMT bits) are what the launcher saw at Source.
+	// Stage 1 refuses a source that is something else by then (CVE-2021-30465
+	// and its kin).
+	Dev, Ino uint64
+	Type     uint32
+	// Tree is the number, from 1, of a detached mount that the launcher has
+	// made of Source already and sent along; 0 if stage 1 opens Source itself.
+	Tree int
+
+	Recursive bool   // bind: with submounts
+	NoFollow  bool   // put the mount on a symlink at Target itself
+	Attr      uint64 // MOUNT_ATTR_*
+	Options   []string
+}
+
+// Sysctl is one file below /proc/sys, its path with slashes. Where Required
+// is false a refusal by the kernel is tolerated and reported.
+type Sysctl struct {
+	Path, Value string
+	Required    bool
+}
+
+// Rlimit is one setrlimit(2) call.
+type Rlimit struct {
+	Resource   int
+	Soft, Hard uint64
+}
+
+// Landlock is the second file system layer, by in-box path.
+type Landlock struct {
+	Rules []PathRule
+	// UnixSockets allows sockets to be made and resolved below writable rules.
+	UnixSockets bool
+}
+
+// PathRule grants access to Path and all below it.
+type PathRule struct {
+	Path string
+	// Access is one of
+	//   list     directories may be listed
+	//   read     and files read and executed
+	//   write    and changed, created, removed, renamed
+	//   private  and FIFOs made: a file system of the box's own, with nothing
+	//            of the host below it, as rights reach across mount points
+	//   device   device nodes may be read, written and controlled
+	//   proc     may be read
+	//   socket   one UNIX socket may be connected to
+	Access string
+}
+
+// Message types on the control socket.
+const (
+	TypeTrees   = 't' // no body; descriptors of detached mounts
+	TypeStarted = 's'
+	TypeFailure = 'f'
+	TypeExited  = 'x'
+	TypeSignal  = 'k'
+)
+
+// Failure says which step of the set-up failed.
+type Failure struct {
+	Step  string
+	Path  string
+	Errno unix.Errno
+	Msg   string
+	// Exec is set when the program itself could not be executed.
+	Exec bool
+}
+
+func (f *Failure) Error() string {
+	s := f.Step
+	if f.Path != "" {
+		s += " " + f.Path
+	}
+	if f.Msg != "" {
+		s += ": " + f.Msg
+	}
+	if f.Errno != 0 {
+		s += ": " + f.Errno.Error()
+	}
+	return s
+}
+
+// Unwrap lets errors.Is see the errno through the pipe.
+func (f *Failure) Unwrap() error {
+	if f.Errno == 0 {
+		return nil
+	}
+	return f.Errno
+}
+
+// Started says what stage 1 and 2 put in force.
+type Started struct {
+	LandlockABI   int
+	SysctlRefused []string
+}
+
+// Exited carries the wait(2) status of the program.
+type Exited struct{ Status uint32 }
+
+// Signal asks stage 1 to signal the program.
+type Signal struct{ Number int }

@@ -1,0 +1,234 @@
+package native
+
+import (
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/mcpbox/mcpbox/sandbox"
+	"github.com/mcpbox/mcpbox/sandbox/native/internal/wire"
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// newPlan translates spec into what the stages do, and refuses whatever it
+// cannot translate exactly. The filters are not in it yet.
+func newPlan(spec *specs.Spec) (*wire.Plan, error) {
+	if err := checkSpec(spec); err != nil {
+		return nil, err
+	}
+	p := spec.Process
+	plan := &wire.Plan{
+		Hostname: spec.Hostname,
+		Masked:   spec.Linux.MaskedPaths,
+		ReadOnly: spec.Linux.ReadonlyPaths,
+		UID:      int(p.User.UID),
+		GID:      int(p.User.GID),
+		Args:     p.Args,
+		Env:      p.Env,
+		Cwd:      p.Cwd,
+		Umask:    0o022,
+	}
+	if p.User.Umask != nil {
+		plan.Umask = int(*p.User.Umask)
+	}
+	if p.OOMScoreAdj != nil {
+		plan.OOMScore = *p.OOMScoreAdj
+	}
+	for i, m := range spec.Mounts {
+		wm, err := planMount(m)
+		if err != nil {
+			return nil, fmt.Errorf("mounts[%d] %s: %w", i, m.Destination, err)
+		}
+		plan.Mounts = append(plan.Mounts, wm)
+	}
+	var err error
+	if plan.Rlimits, err = planRlimits(spec); err != nil {
+		return nil, err
+	}
+	if plan.Sysctls, err = planSysctls(spec.Linux.Sysctl); err != nil {
+		return nil, err
+	}
+	plan.Landlock = landlockRules(plan.Mounts, spec.Annotations[sandbox.AnnotationUnixSockets])
+	return plan, nil
+}
+
+// resolveUnixABI is the Landlock ABI from which on the kernel can tell the box's
+// own sockets from the host's (LANDLOCK_ACCESS_FS_RESOLVE_UNIX).
+const resolveUnixABI = 9
+
+// checkSockets refuses private sockets where they would not be private: where a
+// directory of the host is in the box, in which a host program may listen.
+func checkSockets(annotations map[string]string, abi int) error {
+	if annotations[sandbox.AnnotationUnixSockets] != "private" || annotations[sandbox.AnnotationHostDirectories] != "true" || abi >= resolveUnixABI {
+		return nil
+	}
+	return &sandbox.UnsupportedError{
+		Feature: `unix_sockets = "private"`,
+		Reason: fmt.Sprintf("directories of the host are declared, and without Landlock ABI %d (this kernel has %d) "+
+			"sockets that the host makes there later would be in reach", resolveUnixABI, abi),
+		Fix: `declare no directories, or set unix_sockets = "none" if the server can do without, or "host" to accept it`,
+	}
+}
+
+// checkSpec refuses what a native box does not do, rather than leave it out.
+func checkSpec(spec *specs.Spec) error {
+	unsupported := func(what, why string) error {
+		return &sandbox.UnsupportedError{Feature: what, Reason: why}
+	}
+	p, l := spec.Process, spec.Linux
+	switch {
+	case p == nil || l == nil || len(p.Args) == 0:
+		return fmt.Errorf("spec has no linux process")
+	case p.Terminal:
+		return unsupported("process.terminal", "a box has no terminal")
+	case !p.NoNewPrivileges:
+		return unsupported("process.noNewPrivileges=false", "always set in a native box")
+	case hasCapabilities(p.Capabilities):
+		return unsupported("process.capabilities", "a native box has none")
+	case p.ApparmorProfile != "" || p.SelinuxLabel != "" || p.Scheduler != nil || p.IOPriority != nil || p.ExecCPUAffinity != nil:
+		return unsupported("process", "profiles, labels, schedulers and affinities are not set by the native backend")
+	case spec.Hooks != nil || spec.VM != nil || len(l.Devices) > 0 || l.IntelRdt != nil || l.Personality != nil || l.TimeOffsets != nil:
+		return unsupported("hooks, devices, personality", "not done by the native backend")
+	case spec.Root == nil || !spec.Root.Readonly:
+		return unsupported("root.readonly=false", "the root of a native box is always read-only")
+	case l.Seccomp == nil:
+		return unsupported("linux.seccomp", "a native box is never without a filter")
+	case l.RootfsPropagation != "private":
+		return unsupported("linux.rootfsPropagation="+l.RootfsPropagation, "always private in a native box")
+	case !path.IsAbs(p.Cwd):
+		return fmt.Errorf("process.cwd %q is not absolute", p.Cwd)
+	}
+	if r := l.Resources; r != nil {
+		if r.Memory != nil || r.CPU != nil || r.BlockIO != nil || r.Network != nil || len(r.HugepageLimits) > 0 || len(r.Unified) > 0 || len(r.Rdma) > 0 || len(r.Devices) > 0 {
+			return unsupported("linux.resources", "the native backend enforces a limit on processes only")
+		}
+	}
+	want := []specs.LinuxNamespaceType{specs.UserNamespace, specs.MountNamespace, specs.PIDNamespace,
+		specs.NetworkNamespace, specs.IPCNamespace, specs.UTSNamespace, specs.CgroupNamespace}
+	for _, ns := range l.Namespaces {
+		i := slices.Index(want, ns.Type)
+		if i < 0 || ns.Path != "" {
+			return unsupported("linux.namespaces "+string(ns.Type), "a native box makes its own")
+		}
+		want = slices.Delete(want, i, i+1)
+	}
+	if len(want) > 0 {
+		return unsupported("linux.namespaces", fmt.Sprintf("%s is missing; a native box never shares one with the host", want[0]))
+	}
+	for _, maps := range [][]specs.LinuxIDMapping{l.UIDMappings, l.GIDMappings} {
+		if len(maps) != 1 || maps[0].Size != 1 {
+			return unsupported("linux.uidMappings", "a native box has one user")
+		}
+	}
+	return nil
+}
+
+func hasCapabilities(c *specs.LinuxCapabilities) bool {
+	return c != nil && len(c.Bounding)+len(c.Effective)+len(c.Inheritable)+len(c.Permitted)+len(c.Ambient) > 0
+}
+
+// planMount translates one mount. The identity of a source is filled in later,
+// by openSources.
+func planMount(m specs.Mount) (wire.Mount, error) {
+	w := wire.Mount{Kind: m.Type, Target: m.Destination, Source: m.Source}
+	if !path.IsAbs(w.Target) || path.Clean(w.Target) != w.Target || w.Target == "/" {
+		return w, fmt.Errorf("destination is not a clean absolute path below /")
+	}
+	if len(m.UIDMappings)+len(m.GIDMappings) > 0 {
+		return w, &sandbox.UnsupportedError{Feature: "mount id mappings", Reason: "chosen by the native backend itself"}
+	}
+	switch m.Type {
+	case "symlink", "file":
+		if len(m.Options) > 0 {
+			return w, fmt.Errorf("a %s takes no options", m.Type)
+		}
+		return w, nil
+	case "bind", "tmpfs", "proc":
+	default:
+		return w, &sandbox.UnsupportedError{Feature: "mount type " + m.Type, Reason: "not known to the native backend"}
+	}
+	readOnly, recursiveRO := false, false
+	for _, o := range m.Options {
+		key, _, valued := strings.Cut(o, "=")
+		switch {
+		case o == "bind" && m.Type == "bind":
+		case o == "rbind" && m.Type == "bind":
+			w.Recursive = true
+		case o == "dest-nofollow" && m.Type == "bind":
+			w.NoFollow = true
+		case o == "rw":
+		case o == "ro":
+			readOnly = true
+		case o == "rro":
+			readOnly, recursiveRO = true, true
+		case o == "nosuid":
+			w.Attr |= unix.MOUNT_ATTR_NOSUID
+		case o == "nodev":
+			w.Attr |= unix.MOUNT_ATTR_NODEV
+		case o == "noexec":
+			w.Attr |= unix.MOUNT_ATTR_NOEXEC
+		case valued && m.Type == "tmpfs" && slices.Contains([]string{"size", "nr_inodes", "mode"}, key):
+			w.Options = append(w.Options, o)
+		default:
+			return w, &sandbox.UnsupportedError{Feature: "mount option " + o, Reason: "not known to the native backend"}
+		}
+	}
+	if readOnly {
+		w.Attr |= unix.MOUNT_ATTR_RDONLY
+	}
+	switch {
+	case w.Attr&unix.MOUNT_ATTR_NOSUID == 0:
+		return w, fmt.Errorf("option nosuid is missing")
+	case w.Recursive && readOnly && !recursiveRO:
+		// rbind,ro leaves submounts writable under runc; mean one thing.
+		return w, fmt.Errorf("rbind,ro is ambiguous: say rro")
+	case m.Type == "tmpfs" && !hasOption(w.Options, "size"):
+		return w, fmt.Errorf("a tmpfs needs a size")
+	}
+	return w, nil
+}
+
+func hasOption(options []string, key string) bool {
+	return slices.ContainsFunc(options, func(o string) bool { return strings.HasPrefix(o, key+"=") })
+}
+
+// landlockRules says by path what the mounts allow already.
+func landlockRules(mounts []wire.Mount, unixSockets string) wire.Landlock {
+	l := wire.Landlock{UnixSockets: unixSockets == "private" || unixSockets == "host"}
+	l.Rules = append(l.Rules, wire.PathRule{Path: "/", Access: "list"})
+	for _, m := range mounts {
+		access := ""
+		readOnly := m.Attr&unix.MOUNT_ATTR_RDONLY != 0
+		switch {
+		case m.Kind == "proc":
+			access = "proc"
+		case m.Kind == "file", m.Kind == "tmpfs" && readOnly:
+			access = "read"
+		case m.Kind == "tmpfs" && !holdsBind(mounts, m.Target):
+			access = "private"
+		case m.Kind == "tmpfs":
+			access = "write"
+		case m.Kind == "symlink", m.Source == "/dev/null" && m.Target != "/dev/null":
+			continue // a link has no content; what is masked needs no access
+		case m.Type == unix.S_IFCHR:
+			access = "device"
+		case m.Type == unix.S_IFSOCK:
+			access = "socket"
+		case readOnly:
+			access = "read"
+		default:
+			access = "write"
+		}
+		l.Rules = append(l.Rules, wire.PathRule{Path: m.Target, Access: access})
+	}
+	return l
+}
+
+// holdsBind reports whether something of the host is mounted below path.
+func holdsBind(mounts []wire.Mount, path string) bool {
+	return slices.ContainsFunc(mounts, func(m wire.Mount) bool {
+		return m.Kind == "bind" && strings.HasPrefix(m.Target, path+"/")
+	})
+}

@@ -1,0 +1,107 @@
+// The fork of stage 1, which cannot be written in Go.
+//
+// Package syscall forks without CLONE_VM where a user namespace is involved,
+// because the parent has to write the namespace's maps before the child may
+// go on. In a program with several threads each page that is touched from then
+// until the child's execve is copied, and each copy interrupts every processor:
+// together more than all the work of making the namespaces. Here the child
+// borrows the memory of the parent, of which one thread is suspended until
+// execve (as with vfork(2)), while another one writes the maps.
+//
+// Until execve the child runs on a stack of its own, changes no memory but its
+// spawn structure, and calls nothing but system calls.
+
+#define _GNU_SOURCE
+#include "spawn.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+enum { stack_size = 64 << 10, last_signal = 64, above = 100 };
+
+static void fail(struct spawn *s)
+{
+	s->error = errno;
+	syscall(SYS_exit, 125);
+}
+
+static void read_byte(struct spawn *s, int fd)
+{
+	char b;
+	long n;
+	do
+		n = syscall(SYS_read, fd, &b, 1);
+	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		fail(s);
+	if (n == 0) // the maps could not be written
+		syscall(SYS_exit, 125);
+}
+
+// A kernel's struct sigaction, all zero: SIG_DFL.
+struct { unsigned long handler, flags, restorer, mask; } static const by_default;
+
+static int child(void *arg)
+{
+	struct spawn *s = arg;
+
+	// Before any signal can arrive: the parent's handlers would run in the
+	// parent's memory.
+	for (int sig = 1; sig <= last_signal; sig++)
+		if (sig != SIGKILL && sig != SIGSTOP)
+			syscall(SYS_rt_sigaction, sig, &by_default, 0, 8);
+
+	// If the launcher dies now, nobody writes to go any more, once this copy
+	// of its other end is closed; if its thread dies, the kernel kills.
+	if (syscall(SYS_close, s->go_end) || syscall(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0))
+		fail(s);
+	if (syscall(SYS_write, s->ready, "", 1) != 1)
+		fail(s);
+	read_byte(s, s->go);
+
+	if (s->root) {
+		// By system call: the library's functions change every thread.
+		if (syscall(SYS_setgroups, 0, 0) || syscall(SYS_setresgid, 0, 0, 0) || syscall(SYS_setresuid, 0, 0, 0))
+			fail(s);
+	}
+	// Again: the change of user has cleared it.
+	if (syscall(SYS_setsid) < 0 || syscall(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0))
+		fail(s);
+
+	// Out of the way first, so that none is overwritten before it is placed.
+	int moved[SPAWN_FDS];
+	for (int i = 0; i < SPAWN_FDS; i++)
+		if ((moved[i] = syscall(SYS_fcntl, s->fds[i], F_DUPFD_CLOEXEC, above)) < 0)
+			fail(s);
+	for (int i = 0; i < SPAWN_FDS; i++)
+		if (syscall(SYS_dup3, moved[i], i, 0) < 0)
+			fail(s);
+	if (syscall(SYS_chdir, "/"))
+		fail(s);
+
+	unsigned long none = 0;
+	syscall(SYS_rt_sigprocmask, SIG_SETMASK, &none, 0, sizeof none);
+	syscall(SYS_execve, s->path, s->argv, s->envp);
+	fail(s);
+	return 0;
+}
+
+int spawn(struct spawn *s, int namespaces)
+{
+	char *stack = malloc(stack_size);
+	if (!stack)
+		return -ENOMEM;
+	unsigned long all = ~0ul, before;
+	syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, &before, sizeof all);
+	int pid = clone(child, stack + stack_size, CLONE_VM | CLONE_VFORK | CLONE_PARENT_SETTID | namespaces | SIGCHLD, s, &s->pid);
+	int error = errno;
+	syscall(SYS_rt_sigprocmask, SIG_SETMASK, &before, 0, sizeof before);
+	free(stack);
+	return pid < 0 ? -error : pid;
+}

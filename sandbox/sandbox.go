@@ -1,0 +1,157 @@
+// Package sandbox runs one program in a box described by an OCI runtime
+// specification, and says how it ended.
+//
+// The vocabulary is github.com/opencontainers/runtime-spec, so that every
+// backend gives one policy one meaning. Two mount types are ours, because a box
+// has no root file system image to take them from; a backend lowers them to
+// whatever it has:
+//
+//	symlink  Destination becomes a symbolic link whose text is Source.
+//	file     Destination becomes a read-only file whose content is Source.
+//
+// A backend refuses, with an [UnsupportedError], each mount type, option,
+// resource or layer that it cannot enforce. It never leaves one out quietly.
+package sandbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"syscall"
+	"time"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// AnnotationUnixSockets is the spec annotation that holds the box's policy for
+// AF_UNIX: "none", "private" or "host" (see package policy). Without it a
+// backend assumes "none".
+const AnnotationUnixSockets = "dev.mcpbox.unix-sockets"
+
+// AnnotationHostDirectories is the spec annotation that is "true" where files of
+// the host other than programs are in the box. Then a socket that a program of
+// the host makes there is in reach of a box that has sockets.
+const AnnotationHostDirectories = "dev.mcpbox.host-directories"
+
+// Backend starts boxes.
+type Backend interface {
+	// Start runs spec.Process in a new box and returns once the program has
+	// replaced the backend's own code, so that an error here means that not
+	// one instruction of the program ran. A program that is missing or cannot
+	// be executed is a [*ExecError]. Cancelling ctx before Start returns
+	// abandons the box; afterwards it has no effect.
+	Start(ctx context.Context, spec *specs.Spec) (Box, error)
+
+	// Check reports every layer that the backend can build, whether this
+	// machine has it, and how to get it where it is missing. It starts
+	// nothing that outlives the call.
+	Check() []Layer
+}
+
+// Box is one running program and everything that it started. Its methods may
+// be called from any goroutine.
+type Box interface {
+	// PID is the host's process id of the box's PID 1.
+	PID() int
+
+	// Stdin, Stdout and Stderr are the host's ends of the program's standard
+	// streams: pipes of the box's own, never the host's descriptors.
+	Stdin() io.WriteCloser
+	Stdout() io.ReadCloser
+	Stderr() io.ReadCloser
+
+	// Layers reports what confines this box.
+	Layers() []Layer
+
+	// Signal sends sig to the program, not to its descendants.
+	Signal(sig syscall.Signal) error
+
+	// Kill ends every process of the box. It is safe to call at any time and
+	// any number of times.
+	Kill() error
+
+	// Wait returns once no process of the box is left. Every caller gets the
+	// same result.
+	Wait() (Exit, error)
+}
+
+// Exit is how a box ended.
+type Exit struct {
+	// Code is the program's exit status, 0 to 255; -1 if a signal ended it.
+	Code int
+	// Signal is the signal that ended the program, or 0.
+	Signal syscall.Signal
+	// Usage sums over all processes of the box that were waited for.
+	Usage Usage
+}
+
+// Usage is what a box consumed.
+type Usage struct {
+	User, System time.Duration
+	// MaxRSS is the largest resident set of any one process, in bytes.
+	MaxRSS int64
+}
+
+// Layer is one line of defence on this machine.
+type Layer struct {
+	// Name is the layer's short name, such as "seccomp".
+	Name string `json:"name"`
+	// State is what the machine offers.
+	State LayerState `json:"state"`
+	// Detail is a version, a count, or what exactly is missing.
+	Detail string `json:"detail,omitempty"`
+	// Fix is the line to type or the setting to change, where State is not
+	// Enforced.
+	Fix string `json:"fix,omitempty"`
+}
+
+// LayerState says how far a layer holds.
+type LayerState string
+
+const (
+	Enforced LayerState = "enforced" // holds in full
+	Partial  LayerState = "partial"  // holds in part, see Detail
+	Missing  LayerState = "missing"  // not on this machine; other layers carry on
+	Fatal    LayerState = "fatal"    // not on this machine, and no box starts without it
+)
+
+// ErrUnsupported is what every [*UnsupportedError] matches.
+var ErrUnsupported = errors.New("not supported on this machine")
+
+// UnsupportedError says which feature cannot be enforced here, and what would
+// help.
+type UnsupportedError struct {
+	Feature string // what was asked for
+	Reason  string // why it cannot be had
+	Fix     string // what to type, change or leave out
+	Err     error  // the kernel's answer, where there was one; not shown
+}
+
+func (e *UnsupportedError) Error() string {
+	s := e.Feature + ": " + e.Reason
+	if e.Fix != "" {
+		s += "; " + e.Fix
+	}
+	return s
+}
+
+// Unwrap lets errors.Is see the kernel's answer.
+func (e *UnsupportedError) Unwrap() error { return e.Err }
+
+// Is makes errors.Is(err, ErrUnsupported) hold.
+func (e *UnsupportedError) Is(target error) bool { return target == ErrUnsupported }
+
+// ExecError says that the program could not be executed inside the box.
+type ExecError struct {
+	Path string
+	Err  error
+}
+
+func (e *ExecError) Error() string { return fmt.Sprintf("exec %s: %v", e.Path, e.Err) }
+func (e *ExecError) Unwrap() error { return e.Err }
+
+// NotFound reports whether the program was missing, as opposed to not
+// executable.
+func (e *ExecError) NotFound() bool { return errors.Is(e.Err, os.ErrNotExist) }
