@@ -41,8 +41,9 @@ type Backend interface {
 	// replaced the backend's own code, so that an error here means that not
 	// one instruction of the program ran. A program that is missing or cannot
 	// be executed is a [*ExecError]. Cancelling ctx before Start returns
-	// abandons the box; afterwards it has no effect.
-	Start(ctx context.Context, spec *specs.Spec) (Box, error)
+	// abandons the box; afterwards it has no effect. Without a network the box
+	// has its loopback interface and no route.
+	Start(ctx context.Context, spec *specs.Spec, network *Network) (Box, error)
 
 	// Check reports every layer that the backend can build, whether this
 	// machine has it, and how to get it where it is missing. It starts

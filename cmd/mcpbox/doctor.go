@@ -85,7 +85,7 @@ func tryBox(host policy.Host) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
-	box, err := new(native.Backend).Start(ctx, spec)
+	box, err := new(native.Backend).Start(ctx, spec, nil)
 	if err != nil {
 		return err
 	}

@@ -85,7 +85,7 @@ func run(inv *invocation, c console) error {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	stop := cancelOn(signals, cancel)
 	backend.CacheDir = filepath.Join(p.dirs.Cache, "filters")
-	box, err := backend.Start(ctx, p.spec)
+	box, err := backend.Start(ctx, p.spec, nil)
 	stop()
 	if err == nil && ctx.Err() != nil { // by a signal that came when the box was just there
 		err = context.Cause(ctx)

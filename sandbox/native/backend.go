@@ -29,8 +29,8 @@ type Backend struct {
 var _ sandbox.Backend = (*Backend)(nil)
 
 // Start implements sandbox.Backend.
-func (b *Backend) Start(ctx context.Context, spec *specs.Spec) (sandbox.Box, error) {
-	box, err := b.start(ctx, spec)
+func (b *Backend) Start(ctx context.Context, spec *specs.Spec, network *sandbox.Network) (sandbox.Box, error) {
+	box, err := b.start(ctx, spec, network)
 	if err != nil && b.embryo != nil {
 		// That no namespace can be made here is the better reason.
 		e := <-b.embryo
@@ -42,7 +42,7 @@ func (b *Backend) Start(ctx context.Context, spec *specs.Spec) (sandbox.Box, err
 	return box, err
 }
 
-func (b *Backend) start(ctx context.Context, spec *specs.Spec) (sandbox.Box, error) {
+func (b *Backend) start(ctx context.Context, spec *specs.Spec, network *sandbox.Network) (sandbox.Box, error) {
 	if err := checkRelease(kernelRelease()); err != nil {
 		return nil, err
 	}
@@ -73,6 +73,7 @@ func (b *Backend) start(ctx context.Context, spec *specs.Spec) (sandbox.Box, err
 	if plan.Init, err = cache.compile(pid1Filter(spec.Linux.Seccomp.Architectures[0])); err != nil {
 		return nil, err
 	}
+	plan.Sockets = planSockets(network)
 	plan.LayersOff = layersOff()
 	var trees []*os.File
 	if os.Geteuid() == 0 {
@@ -82,11 +83,11 @@ func (b *Backend) start(ctx context.Context, spec *specs.Spec) (sandbox.Box, err
 			return nil, err
 		}
 	}
-	return b.launch(ctx, plan, trees)
+	return b.launch(ctx, plan, trees, network)
 }
 
 // launch makes a stage 1 the box of the plan, and waits until the program runs.
-func (b *Backend) launch(ctx context.Context, plan *wire.Plan, trees []*os.File) (sandbox.Box, error) {
+func (b *Backend) launch(ctx context.Context, plan *wire.Plan, trees []*os.File, network *sandbox.Network) (sandbox.Box, error) {
 	box, err := b.takeEmbryo()
 	if err != nil {
 		return nil, err
@@ -94,7 +95,7 @@ func (b *Backend) launch(ctx context.Context, plan *wire.Plan, trees []*os.File)
 	err = box.sendPlan(plan, trees)
 	if err == nil || errors.Is(err, unix.EPIPE) {
 		// A stage 1 that has ended already has said why.
-		err = box.awaitStart(ctx, plan)
+		err = box.awaitStart(ctx, plan, network)
 	}
 	if err != nil {
 		box.abandon()
@@ -104,12 +105,18 @@ func (b *Backend) launch(ctx context.Context, plan *wire.Plan, trees []*os.File)
 	return box, nil
 }
 
-// awaitStart reads stage 1's first report.
-func (b *box) awaitStart(ctx context.Context, plan *wire.Plan) error {
+// awaitStart serves stage 1 until it reports that the program runs, or why not.
+func (b *box) awaitStart(ctx context.Context, plan *wire.Plan, network *sandbox.Network) error {
 	stop := context.AfterFunc(ctx, func() { b.control.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
 	b.control.SetReadDeadline(time.Now().Add(startTimeout))
 	t, body, err := wire.Receive(b.control)
+	if err == nil && t == wire.TypeSockets && network != nil {
+		if err := b.attach(network, body); err != nil {
+			return err
+		}
+		t, body, err = wire.Receive(b.control)
+	}
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)

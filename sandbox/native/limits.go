@@ -74,7 +74,8 @@ var namespaceLimits = []wire.Sysctl{
 // ipcSysctls are the namespaced ones; older kernels do not let a user namespace
 // write them, and the box's shared memory is then bounded like its other memory.
 var ipcSysctls = []string{"kernel.shmall", "kernel.shmmax", "kernel.shmmni", "kernel.msgmax", "kernel.msgmnb", "kernel.msgmni",
-	"kernel.sem", "fs.mqueue.queues_max", "fs.mqueue.msg_max", "fs.mqueue.msgsize_max", "net.ipv4.ip_unprivileged_port_start"}
+	"kernel.sem", "fs.mqueue.queues_max", "fs.mqueue.msg_max", "fs.mqueue.msgsize_max", "net.ipv4.ip_unprivileged_port_start",
+	"net.ipv4.icmp_echo_ignore_all"}
 
 func planSysctls(set map[string]string) ([]wire.Sysctl, error) {
 	list := append([]wire.Sysctl(nil), namespaceLimits...)

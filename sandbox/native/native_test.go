@@ -72,7 +72,7 @@ func run(t testing.TB, spec *specs.Spec) (stdout, stderr string, code int) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	box, err := new(Backend).Start(ctx, spec)
+	box, err := new(Backend).Start(ctx, spec, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

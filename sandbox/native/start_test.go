@@ -19,7 +19,7 @@ func start(t *testing.T, spec *specs.Spec) (sandbox.Box, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	t.Cleanup(cancel)
-	return new(Backend).Start(ctx, spec)
+	return new(Backend).Start(ctx, spec, nil)
 }
 
 func TestExecErrors(t *testing.T) {
@@ -114,7 +114,7 @@ func TestCancelledStart(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	why := errors.New("not wanted any more")
 	cancel(why)
-	box, err := new(Backend).Start(ctx, testSpec(t, "/bin/true"))
+	box, err := new(Backend).Start(ctx, testSpec(t, "/bin/true"), nil)
 	if !errors.Is(err, why) {
 		t.Errorf("box %v, error %v, want %v", box, err, why)
 	}
@@ -138,7 +138,7 @@ func TestPreforkIsUsedOrAbandoned(t *testing.T) {
 	b.Prefork()
 	e = <-b.embryo
 	b.embryo <- e
-	box, err := b.Start(context.Background(), testSpec(t, "/bin/true"))
+	box, err := b.Start(context.Background(), testSpec(t, "/bin/true"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,14 @@
 package stage
 
-import "golang.org/x/sys/unix"
+import (
+	"encoding/binary"
+	"errors"
+	"os"
+	"unsafe"
+
+	"github.com/mcpbox/mcpbox/sandbox/native/internal/wire"
+	"golang.org/x/sys/unix"
+)
 
 // loopbackUp raises lo, the only interface there is, so that a server that
 // talks to itself works. Nothing else is reachable: there is no other interface
@@ -17,4 +25,115 @@ func loopbackUp() error {
 	}
 	req.SetUint16(unix.IFF_UP)
 	return unix.IoctlIfreq(s, unix.SIOCSIFFLAGS, req)
+}
+
+// offerSockets makes every address local, and the sockets that the launcher
+// wants to listen at them. The launcher takes them while the mounts are made.
+func offerSockets(control *os.File, plan *wire.Plan) ([]int, error) {
+	if len(plan.Sockets) == 0 {
+		return nil, nil
+	}
+	if err := routeAllToLoopback(); err != nil {
+		return nil, fail("route", "", err)
+	}
+	fds := make([]int, len(plan.Sockets))
+	for i, s := range plan.Sockets {
+		fd, err := unix.Socket(s.Domain, s.Type|unix.SOCK_CLOEXEC, s.Protocol)
+		if err != nil && !s.Optional {
+			return nil, fail("socket", "", err)
+		}
+		fds[i] = fd // -1 on error
+	}
+	return fds, wire.Send(control, wire.TypeSockets, &wire.Sockets{FDs: fds})
+}
+
+// handOver waits until the launcher has its sockets and listens, so that no
+// program runs before there is somebody to refuse it, and closes them here.
+func handOver(control *os.File, fds []int) error {
+	if fds == nil {
+		return nil
+	}
+	made := make([]int, 0, len(fds))
+	for _, fd := range fds {
+		if fd >= 0 {
+			made = append(made, fd)
+		}
+	}
+	t, _, err := wire.Receive(control)
+	if err == nil && t == wire.TypeSend {
+		// The machine lets nobody take a descriptor (Yama, ptrace_scope 3).
+		if err = wire.SendRights(wire.FDControl, wire.TypeRights, made); err == nil {
+			t, _, err = wire.Receive(control)
+		}
+	}
+	if err == nil && t != wire.TypeAttached {
+		err = errors.New("unknown message")
+	}
+	for _, fd := range made {
+		unix.Close(fd)
+	}
+	return err
+}
+
+// routeAllToLoopback adds the routes "local 0.0.0.0/0 dev lo" and "local ::/0
+// dev lo". A machine without IPv6 has no addresses to route.
+func routeAllToLoopback() error {
+	s, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_ROUTE)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(s)
+	if err := addLocalRoute(s, unix.AF_INET); err != nil {
+		return err
+	}
+	if err := addLocalRoute(s, unix.AF_INET6); err != nil && !noIPv6(err) {
+		return err
+	}
+	return nil
+}
+
+func noIPv6(err error) bool {
+	return errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EACCES) ||
+		errors.Is(err, unix.ENODEV) || errors.Is(err, unix.EINVAL)
+}
+
+// addLocalRoute asks for one route of all addresses of a family (rtnetlink(7),
+// RTM_NEWROUTE), and waits for the kernel's answer.
+func addLocalRoute(s int, family byte) error {
+	const loopback = 1 // the index of lo, the first interface of each namespace
+	type message struct {
+		unix.NlMsghdr
+		unix.RtMsg
+		unix.RtAttr
+		oif uint32
+	}
+	m := message{
+		NlMsghdr: unix.NlMsghdr{
+			Len: uint32(unsafe.Sizeof(message{})), Type: unix.RTM_NEWROUTE,
+			Flags: unix.NLM_F_REQUEST | unix.NLM_F_ACK | unix.NLM_F_CREATE,
+		},
+		RtMsg: unix.RtMsg{
+			Family: family, Table: unix.RT_TABLE_LOCAL, Protocol: unix.RTPROT_STATIC,
+			Scope: unix.RT_SCOPE_HOST, Type: unix.RTN_LOCAL,
+		},
+		RtAttr: unix.RtAttr{Len: unix.SizeofRtAttr + 4, Type: unix.RTA_OIF},
+		oif:    loopback,
+	}
+	raw := unsafe.Slice((*byte)(unsafe.Pointer(&m)), unsafe.Sizeof(m))
+	if err := unix.Sendto(s, raw, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
+		return err
+	}
+	var reply [512]byte
+	n, _, err := unix.Recvfrom(s, reply[:], 0)
+	if err != nil {
+		return err
+	}
+	// struct nlmsghdr, then struct nlmsgerr: a negative errno, 0 for success.
+	if n < unix.SizeofNlMsghdr+4 || binary.NativeEndian.Uint16(reply[4:]) != unix.NLMSG_ERROR {
+		return errors.New("unknown answer of rtnetlink")
+	}
+	if errno := int32(binary.NativeEndian.Uint32(reply[unix.SizeofNlMsghdr:])); errno != 0 {
+		return unix.Errno(-errno)
+	}
+	return nil
 }

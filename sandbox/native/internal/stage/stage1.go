@@ -16,7 +16,7 @@ import (
 // whatever reason, the kernel ends all that is left in the box.
 func stage1() {
 	control := os.NewFile(wire.FDControl, "control")
-	refused, main, status, failure := build()
+	refused, main, status, failure := build(control)
 	if failure != nil {
 		wire.Send(control, wire.TypeFailure, failure)
 		os.Exit(125)
@@ -45,7 +45,7 @@ func stage1() {
 
 // build is stage 1 up to the moment where stage 2 is let go. Each step says
 // why it stands where it does.
-func build() (refused []string, main int, status *os.File, failure *wire.Failure) {
+func build(control *os.File) (refused []string, main int, status *os.File, failure *wire.Failure) {
 	bad := func(step string, err error) ([]string, int, *os.File, *wire.Failure) {
 		return nil, 0, nil, fail(step, "", err)
 	}
@@ -87,6 +87,10 @@ func build() (refused []string, main int, status *os.File, failure *wire.Failure
 	if err != nil {
 		return bad("plan", err)
 	}
+	sockets, err := offerSockets(control, plan)
+	if err != nil {
+		return bad("network", err)
+	}
 	if err := unix.Sethostname([]byte(plan.Hostname)); err != nil {
 		return bad("sethostname", err)
 	}
@@ -118,6 +122,9 @@ func build() (refused []string, main int, status *os.File, failure *wire.Failure
 	// Stage 2 waits behind the gate, so no code but ours runs in the box
 	// until PID 1 has nothing left to give.
 	unix.Close(planFD)
+	if err := handOver(control, sockets); err != nil {
+		return bad("network", err)
+	}
 	if err := shed(plan); err != nil {
 		return bad("confine PID 1", err)
 	}

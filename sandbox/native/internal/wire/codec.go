@@ -100,6 +100,12 @@ func list[T any](c *codec, v *[]T, item func(*codec, *T)) {
 func (p *Plan) fields(c *codec) {
 	text(c, &p.Hostname)
 	list(c, &p.Mounts, func(c *codec, m *Mount) { m.fields(c) })
+	list(c, &p.Sockets, func(c *codec, s *Socket) {
+		integer(c, &s.Domain)
+		integer(c, &s.Type)
+		integer(c, &s.Protocol)
+		c.bool(&s.Optional)
+	})
 	list(c, &p.Masked, text[string])
 	list(c, &p.ReadOnly, text[string])
 	list(c, &p.Sysctls, func(c *codec, s *Sysctl) { text(c, &s.Path); text(c, &s.Value); c.bool(&s.Required) })
@@ -144,6 +150,9 @@ func (s *Started) fields(c *codec) {
 	integer(c, &s.LandlockABI)
 	list(c, &s.SysctlRefused, text[string])
 }
+
+func (s *Sockets) fields(c *codec) { list(c, &s.FDs, integer[int]) }
+func (Nothing) fields(*codec)      {}
 
 func (x *Exited) fields(c *codec) { integer(c, &x.Status) }
 func (s *Signal) fields(c *codec) { integer(c, &s.Number) }

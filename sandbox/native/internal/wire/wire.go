@@ -7,7 +7,8 @@
 //	   |----------------------------->| loopback                      |
 //	   |--- trees (if root), plan --->| mounts, limits                |
 //	   |                              |------ plan memfd, go, done -->|
-//	   |                              | drops everything, ignores     | limits, keyring,
+//	   |<---- Sockets ----------------|                               |
+//	   |----- Attached -------------->| drops everything, ignores     | limits, keyring,
 //	   |                              | every signal                  | capabilities
 //	   |                              |------------ go -------------->|
 //	   |                              |                               | Landlock, seccomp
@@ -55,6 +56,7 @@ var StageEnv = []string{"GOGC=off", "GOMAXPROCS=1"}
 type Plan struct {
 	Hostname string
 	Mounts   []Mount
+	Sockets  []Socket // with them come routes that make every address local
 	Masked   []string // in-box paths hidden behind an empty file or directory
 	ReadOnly []string // in-box paths made read-only, with all below
 	// Sysctls are written through the box's own /proc/sys by stage 1. The
@@ -101,6 +103,12 @@ type Mount struct {
 	Options   []string
 }
 
+// Socket is one socket of the box's network namespace that the launcher gets.
+type Socket struct {
+	Domain, Type, Protocol int
+	Optional               bool
+}
+
 // Sysctl is one file below /proc/sys, its path with slashes. Where Required
 // is false a refusal by the kernel is tolerated and reported.
 type Sysctl struct {
@@ -138,11 +146,15 @@ type PathRule struct {
 
 // Message types on the control socket.
 const (
-	TypeTrees   = 't' // no body; descriptors of detached mounts
-	TypeStarted = 's'
-	TypeFailure = 'f'
-	TypeExited  = 'x'
-	TypeSignal  = 'k'
+	TypeTrees    = 't' // no body; descriptors of detached mounts
+	TypeSockets  = 'n'
+	TypeRights   = 'r' // no body; descriptors of sockets
+	TypeSend     = 'd' // no body; the launcher wants them as TypeRights
+	TypeAttached = 'a' // no body; the launcher has them
+	TypeStarted  = 's'
+	TypeFailure  = 'f'
+	TypeExited   = 'x'
+	TypeSignal   = 'k'
 )
 
 // Failure says which step of the set-up failed.
@@ -176,6 +188,13 @@ func (f *Failure) Unwrap() error {
 	}
 	return f.Errno
 }
+
+// Sockets are the numbers of stage 1's descriptors for the sockets of the plan,
+// in its order; -1 for an optional one that cannot be had.
+type Sockets struct{ FDs []int }
+
+// Nothing is a message without a body.
+type Nothing struct{}
 
 // Started says what stage 1 and 2 put in force.
 type Started struct {
