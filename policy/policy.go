@@ -53,6 +53,7 @@ type Policy struct {
 	UnixSockets SocketMode
 	Files       Files
 	Env         Env
+	Network     Network
 	Limits      Limits
 	// Sources are the files that this policy was read from. Those with an
 	// absolute path are never writable in the box.
@@ -83,6 +84,9 @@ type Limits struct {
 	OpenFiles int64 `json:"open_files"` // descriptors of each process
 	Tmp       int64 `json:"tmp"`        // bytes, each of /tmp, /dev/shm and home
 	Message   int64 `json:"message"`    // bytes of the longest JSON-RPC line, either way
+	// Egress is how many bytes may cross the network in one run, both ways
+	// together; 0 is no limit.
+	Egress int64 `json:"egress_bytes,omitempty"`
 }
 
 // The limits of a policy that names none.
