@@ -2,8 +2,5 @@
 
 package native
 
-// layersOff is empty: every layer is always on.
+// layersOff is always empty: every box has every layer.
 func layersOff() []string { return nil }
-
-// layerIsOff is constant.
-func layerIsOff(string) bool { return false }

@@ -4,7 +4,6 @@ package native
 
 import (
 	"os"
-	"slices"
 	"strings"
 )
 
@@ -13,6 +12,3 @@ import (
 func layersOff() []string {
 	return strings.FieldsFunc(os.Getenv("MCPBOX_LAYER_OFF"), func(r rune) bool { return r == ',' })
 }
-
-// layerIsOff is for what the launcher itself does.
-func layerIsOff(name string) bool { return slices.Contains(layersOff(), name) }
