@@ -9,14 +9,17 @@ import "fmt"
 //
 // The reason is short English for the journal. Text of the box in it is quoted
 // and of bounded length, so that a record can neither be forged nor blown up.
-type refusal struct{ reason string }
+type refusal struct {
+	reason string
+	allow  string // the rule that would allow it, if the usual one would not
+}
 
 func (r *refusal) Error() string { return r.reason }
 
 // refuse makes a refusal. Arguments that come from the box are formatted by %q
 // and cut by [short], or are numbers.
 func refuse(format string, args ...any) error {
-	return &refusal{fmt.Sprintf(format, args...)}
+	return &refusal{reason: fmt.Sprintf(format, args...)}
 }
 
 // short returns as much of text of the box as a journal record should hold.

@@ -14,7 +14,7 @@ import (
 // hints says what a server is likely to miss in its box, one line each, with
 // what to do about it.
 func hints(argv []string, p *prepared) []string {
-	if line := installs(argv); line != "" {
+	if line := installs(argv); line != "" && len(p.policy.Network.Allow) == 0 {
 		return []string{line} // everything else would lead astray
 	}
 	list := unexpanded(argv[1:], p.host.Facts().Home)
@@ -41,7 +41,7 @@ func installs(argv []string) string {
 	}
 	for _, i := range installers {
 		if name == i[0] && (i[1] == "" || first == i[1]) {
-			return fmt.Sprintf("%s fetches the server when it starts, and a box has no network; install it once and name its program, "+
+			return fmt.Sprintf("%s fetches the server when it starts, from a registry that no rule allows; install it once and name its program, "+
 				"as in: npm install --prefix ~/mcp PACKAGE, then mcpbox run -- ~/mcp/node_modules/.bin/PROGRAM", strings.TrimSpace(name+" "+i[1]))
 		}
 	}

@@ -20,7 +20,7 @@ import (
 // invocation is what the flags of run and explain say.
 type invocation struct {
 	name, profile, policyFile string
-	ro, rw, env               []string
+	ro, rw, env, egress       []string
 	pids                      int64
 	given                     func(flag string) bool
 	argv                      []string
@@ -35,12 +35,14 @@ func (inv *invocation) addFlags(cmd *cobra.Command) {
 	f.StringVar(&inv.policyFile, "policy", "", "policy file (default: servers/NAME.toml, if there)")
 	f.StringArrayVar(&inv.ro, "ro", nil, "show a directory or file, read-only; repeatable")
 	f.StringArrayVar(&inv.rw, "rw", nil, "show a directory or file, writable; repeatable")
+	f.StringArrayVar(&inv.egress, "egress", nil, "allow connections to HOST:PORT, *.SUFFIX:PORT, ADDRESS:PORT or CIDR:PORT; repeatable")
 	f.StringArrayVar(&inv.env, "env", nil, "pass variable NAME, or set NAME=VALUE; repeatable")
 	f.Int64Var(&inv.pids, "pids", 0, fmt.Sprintf("most processes and threads (default %d)", policy.DefaultPids))
 	cmd.RegisterFlagCompletionFunc("profile", cobra.FixedCompletions(profiles.Names(), cobra.ShellCompDirectiveNoFileComp))
 	cmd.MarkFlagFilename("policy", "toml")
 	cmd.RegisterFlagCompletionFunc("name", cobra.NoFileCompletions)
 	cmd.RegisterFlagCompletionFunc("env", cobra.NoFileCompletions)
+	cmd.RegisterFlagCompletionFunc("egress", cobra.NoFileCompletions)
 }
 
 // prepared is an invocation worked out to the specification of a box.
@@ -190,6 +192,13 @@ func (inv *invocation) flags() (*policy.Policy, error) {
 	}
 	p.Files.Read = paths(inv.ro, "--ro")
 	p.Files.Write = paths(inv.rw, "--rw")
+	for _, text := range inv.egress {
+		rule, err := policy.ParseRule(text, policy.Origin{Flag: "--egress"})
+		if err != nil {
+			return nil, err
+		}
+		p.Network.Allow = append(p.Network.Allow, rule)
+	}
 	for _, e := range inv.env {
 		name, value, set := strings.Cut(e, "=")
 		if name == "" {

@@ -10,10 +10,12 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"sync"
 	"syscall"
 	"time"
 
 	"github.com/mcpbox/mcpbox/cmd/mcpbox/internal/journal"
+	"github.com/mcpbox/mcpbox/netfilter"
 	"github.com/mcpbox/mcpbox/policy"
 	"github.com/mcpbox/mcpbox/sandbox"
 	"github.com/mcpbox/mcpbox/sandbox/native"
@@ -82,10 +84,19 @@ func run(inv *invocation, c console) error {
 	}
 	defer watch.close()
 
+	// It may call before the run has its first record, and waits for it.
+	traffic := newTraffic(j, c, p.name)
+	filter := netfilter.New(netfilter.Config{
+		Network: p.policy.Network, Bytes: p.report.Limits.Egress, Report: traffic.report,
+	})
+	recording := sync.OnceFunc(traffic.release)
+	defer filter.Close()
+	defer recording()
+
 	ctx, cancel := context.WithCancelCause(context.Background())
 	stop := cancelOn(signals, cancel)
 	backend.CacheDir = filepath.Join(p.dirs.Cache, "filters")
-	box, err := backend.Start(ctx, p.spec, nil)
+	box, err := backend.Start(ctx, p.spec, network(p.policy, filter))
 	stop()
 	if err == nil && ctx.Err() != nil { // by a signal that came when the box was just there
 		err = context.Cause(ctx)
@@ -101,6 +112,7 @@ func run(inv *invocation, c console) error {
 	if err := j.Start(startRecord(p, inv.argv, box)); err != nil {
 		return fmt.Errorf("journal: %w", err)
 	}
+	recording()
 	lost := make(chan cover)
 	go watch.run(lost)
 	s := &session{box: box, console: c, journal: j, name: p.name, signals: signals, lost: lost,
@@ -108,11 +120,25 @@ func run(inv *invocation, c console) error {
 	stopSettling := settle()
 	end := s.relay()
 	stopSettling()
+	filter.Close()
+	s.unheard = traffic.end()
 	s.conclude(end, p, started)
 	if code := end.code(); code != 0 {
 		return &codedError{code: code}
 	}
 	return nil
+}
+
+// network connects a box to its filter; nil if the policy wants nothing there.
+func network(p *policy.Policy, filter *netfilter.Filter) *sandbox.Network {
+	if p.Network.Mode == policy.NetworkNone {
+		return nil
+	}
+	n := &sandbox.Network{Attach: filter.Attach}
+	for _, s := range filter.Sockets() {
+		n.Sockets = append(n.Sockets, sandbox.Socket(s))
+	}
+	return n
 }
 
 // cancelOn cancels the start of a box on the first signal, until stop.

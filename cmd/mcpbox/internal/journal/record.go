@@ -58,6 +58,24 @@ type Event struct {
 	Detail string `json:"detail,omitempty"`
 }
 
+// Connection is what became of a connection of the server's, or of its question
+// for a name.
+type Connection struct {
+	Verdict  string        `json:"verdict"`           // connected, closed, refused or failed
+	Proto    string        `json:"proto"`             // tcp or udp; dns for a question
+	Name     string        `json:"name,omitempty"`    // what the server asked for, if not an address
+	Address  string        `json:"address,omitempty"` // what was dialled, or refused
+	Port     uint16        `json:"port,omitempty"`
+	Rule     string        `json:"rule,omitempty"`   // the rule that allowed it
+	Reason   string        `json:"reason,omitempty"` // why it was refused, failed or ended
+	Allow    string        `json:"allow,omitempty"`  // the rule that would allow it
+	Sent     int64         `json:"sentBytes,omitempty"`
+	Received int64         `json:"receivedBytes,omitempty"`
+	Duration time.Duration `json:"durationNs,omitempty"`
+	// Count is how many of them this record sums up, if it is not about one.
+	Count int64 `json:"count,omitempty"`
+}
+
 // Exit is the last record of a run.
 type Exit struct {
 	Code     int           `json:"code"`             // the server's exit status; -1 if a signal ended it
@@ -84,6 +102,9 @@ func (j *Journal) Start(s Start) error { return j.append(s) }
 // Event writes a record "event".
 func (j *Journal) Event(e Event) error { return j.append(e) }
 
+// Connect writes a record "connect".
+func (j *Journal) Connect(c Connection) error { return j.append(c) }
+
 // Exit writes the record "exit".
 func (j *Journal) Exit(e Exit) error { return j.append(e) }
 
@@ -93,6 +114,8 @@ type record interface{ event() string }
 func (Start) event() string { return "start" }
 func (Event) event() string { return "event" }
 func (Exit) event() string  { return "exit" }
+
+func (Connection) event() string { return "connect" }
 
 // encode makes one line: the common fields, then the record's own.
 func encode(r record, now time.Time) ([]byte, error) {
