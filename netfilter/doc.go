@@ -17,7 +17,7 @@
 //	        ◀════ splice(2) ════▶│◀═════════════ splice(2) ═════════════▶
 //
 // An address at which nobody listens is refused by the kernel, at once. The
-// sensor, a packet socket with a filter for those refusals, hears of them.
+// sensors, raw sockets with a filter for those refusals, hear of them.
 //
 // # What is certain, and what is not
 //

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -86,7 +87,6 @@ type Socket struct {
 
 // fixed are the sockets that every box has, before those of its rules.
 var fixed = [...]Socket{
-	{unix.AF_PACKET, unix.SOCK_DGRAM, 0, true}, // the sensor; protocol 0 hears nothing before it is bound
 	{unix.AF_INET, unix.SOCK_DGRAM, 0, false},
 	{unix.AF_INET, unix.SOCK_STREAM, 0, false},
 	{unix.AF_INET6, unix.SOCK_DGRAM, 0, true},
@@ -95,7 +95,7 @@ var fixed = [...]Socket{
 
 // Sockets lists what Attach wants.
 func (f *Filter) Sockets() []Socket {
-	list := append([]Socket(nil), fixed[:]...)
+	list := slices.Concat(sensors[:], fixed[:])
 	for _, at := range f.plan.listen {
 		s := Socket{unix.AF_INET, unix.SOCK_STREAM, 0, false}
 		if at.Addr().Is6() {
@@ -113,11 +113,15 @@ func (f *Filter) Sockets() []Socket {
 // cannot be had, and begins to work. They are closed by Close, or before an
 // error is returned.
 func (f *Filter) Attach(files []*os.File) error {
-	n := len(fixed) + len(f.plan.listen)
-	if len(files) != n+f.plan.spare {
+	rest := files
+	next := func(n int) (some []*os.File) {
+		some, rest = rest[:n], rest[n:]
+		return some
+	}
+	if len(files) != len(sensors)+len(fixed)+len(f.plan.listen)+f.plan.spare {
 		return errors.New("not the sockets that were asked for")
 	}
-	err := f.attach(files[:len(fixed)], files[len(fixed):n], files[n:])
+	err := f.attach(next(len(sensors)), next(len(fixed)), next(len(f.plan.listen)), rest)
 	if err != nil {
 		for _, file := range files {
 			if file != nil {
@@ -129,14 +133,17 @@ func (f *Filter) Attach(files []*os.File) error {
 	return err
 }
 
-func (f *Filter) attach(common, listeners, spare []*os.File) error {
-	if common[0] != nil {
-		if err := f.startSensor(common[0]); err != nil {
+func (f *Filter) attach(hearing, common, listeners, spare []*os.File) error {
+	for i, file := range hearing {
+		if file == nil {
+			continue
+		}
+		if err := f.startSensor(file, sensors[i]); err != nil {
 			return fmt.Errorf("sensor: %w", err)
 		}
 	}
 	for i, family := range []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()} {
-		if err := f.startResolver(common[1+2*i], common[2+2*i], family); err != nil {
+		if err := f.startResolver(common[2*i], common[2*i+1], family); err != nil {
 			return fmt.Errorf("resolver: %w", err)
 		}
 	}

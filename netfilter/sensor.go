@@ -2,6 +2,8 @@ package netfilter
 
 import (
 	"encoding/binary"
+	"errors"
+	"net"
 	"net/netip"
 	"os"
 
@@ -9,50 +11,57 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The sensor hears what the kernel refuses by itself, because nobody listens: a
+// The sensors hear what the kernel refuses by itself, because nobody listens: a
 // RST that answers a SYN, an ICMP message "port unreachable" that answers a UDP
-// packet. It only reports. Without it everything is refused all the same.
+// packet. They only report. Without them everything is refused all the same.
+//
+// They are raw sockets (raw(7)) rather than one packet socket: the kernel takes
+// five to ten milliseconds to close one of those, and the end of each run would
+// wait for it.
+var sensors = [...]Socket{
+	{unix.AF_INET, unix.SOCK_RAW, unix.IPPROTO_TCP, true},
+	{unix.AF_INET, unix.SOCK_RAW, unix.IPPROTO_ICMP, true},
+	{unix.AF_INET6, unix.SOCK_RAW, unix.IPPROTO_TCP, true},
+	{unix.AF_INET6, unix.SOCK_RAW, unix.IPPROTO_ICMPV6, true},
+}
 
-// suspects selects what may be one, among all packets of lo, which has no other
-// header before that of IP: everything with RST, and ICMP. Each packet passes
-// twice, once leaving and once arriving.
-func suspects() ([]bpf.RawInstruction, error) {
+// suspects has the kernel drop what cannot be a refusal, which is nearly
+// everything. A packet begins with its IP header for IPv4, and after it for
+// IPv6 (ipv6(7)).
+func suspects(s Socket) ([]bpf.RawInstruction, error) {
 	const (
 		rst  = 0x04 // RFC 9293, 3.1
 		keep = 128  // bytes: an ICMP message quotes the headers of what it answers
-
-		isV6, drop, found = 11, 16, 17 // instructions
 	)
-	skip := func(from, to int) uint8 { return uint8(to - from - 1) }
+	var load bpf.Instruction
+	test := bpf.JumpIf{SkipFalse: 1}
+	offset, size := uint32(0), 2
+	if s.Protocol == unix.IPPROTO_TCP {
+		offset, size = 13, 1
+		test.Cond, test.Val = bpf.JumpBitsSet, rst
+	} else {
+		// Type and code of port unreachable: RFC 792; RFC 4443, 3.1.
+		test.Cond, test.Val = bpf.JumpEqual, 0x0303
+		if s.Domain == unix.AF_INET6 {
+			test.Val = 0x0104
+		}
+	}
+	load = bpf.LoadIndirect{Off: offset, Size: size}
+	if s.Domain == unix.AF_INET6 {
+		load = bpf.LoadAbsolute{Off: offset, Size: size}
+	}
 	return bpf.Assemble([]bpf.Instruction{
-		0: bpf.LoadExtension{Num: bpf.ExtType},
-		1: bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: unix.PACKET_HOST, SkipTrue: skip(1, drop)},
-		2: bpf.LoadAbsolute{Off: 0, Size: 1}, // version and, in IPv4, length
-		3: bpf.ALUOpConstant{Op: bpf.ALUOpAnd, Val: 0xf0},
-		4: bpf.JumpIf{Cond: bpf.JumpEqual, Val: 0x60, SkipTrue: skip(4, isV6)},
-
-		5:  bpf.LoadAbsolute{Off: 9, Size: 1},
-		6:  bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.IPPROTO_ICMP, SkipTrue: skip(6, found)},
-		7:  bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: unix.IPPROTO_TCP, SkipTrue: skip(7, drop)},
-		8:  bpf.LoadMemShift{Off: 0}, // X = length of the header
-		9:  bpf.LoadIndirect{Off: 13, Size: 1},
-		10: bpf.JumpIf{Cond: bpf.JumpBitsSet, Val: rst, SkipTrue: skip(10, found), SkipFalse: skip(10, drop)},
-
-		isV6: bpf.LoadAbsolute{Off: 6, Size: 1},
-		12:   bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.IPPROTO_ICMPV6, SkipTrue: skip(12, found)},
-		13:   bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: unix.IPPROTO_TCP, SkipTrue: skip(13, drop)},
-		14:   bpf.LoadAbsolute{Off: 40 + 13, Size: 1},
-		15:   bpf.JumpIf{Cond: bpf.JumpBitsSet, Val: rst, SkipTrue: skip(15, found), SkipFalse: skip(15, drop)},
-
-		drop:  bpf.RetConstant{},
-		found: bpf.RetConstant{Val: keep},
+		bpf.LoadMemShift{Off: 0}, // X = length of the IPv4 header
+		load, test,
+		bpf.RetConstant{Val: keep},
+		bpf.RetConstant{},
 	})
 }
 
-// startSensor filters first and binds then, so that nothing else is ever queued.
-func (f *Filter) startSensor(file *os.File) error {
+// startSensor filters before there is anything to hear.
+func (f *Filter) startSensor(file *os.File, kind Socket) error {
 	defer file.Close()
-	raw, err := suspects()
+	raw, err := suspects(kind)
 	if err != nil {
 		return err
 	}
@@ -60,38 +69,37 @@ func (f *Filter) startSensor(file *os.File) error {
 	for i, r := range raw {
 		program[i] = unix.SockFilter{Code: r.Op, Jt: r.Jt, Jf: r.Jf, K: r.K}
 	}
-	fd, err := unix.FcntlInt(file.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	err = unix.SetsockoptSockFprog(int(file.Fd()), unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: uint16(len(program)), Filter: &program[0]})
 	if err != nil {
-		return os.NewSyscallError("fcntl", err)
+		return os.NewSyscallError("setsockopt", err)
 	}
-	// Non-blocking, so that Close wakes who reads.
-	err = unix.SetNonblock(fd, true)
-	if err == nil {
-		err = unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: uint16(len(program)), Filter: &program[0]})
-	}
-	if err == nil {
-		const loopback = 1 // the index of lo, the first interface of each namespace
-		all := uint16(unix.ETH_P_ALL)
-		err = unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: all<<8 | all>>8, Ifindex: loopback})
-	}
+	c, err := net.FilePacketConn(file)
 	if err != nil {
-		unix.Close(fd)
 		return err
 	}
-	s := os.NewFile(uintptr(fd), "sensor")
-	f.keep(s)
-	go f.hear(s)
+	f.keep(c)
+	go f.hear(c.(*net.IPConn), kind)
 	return nil
 }
 
-func (f *Filter) hear(s *os.File) {
+func (f *Filter) hear(c *net.IPConn, kind Socket) {
 	buf := make([]byte, 256)
 	for {
-		n, err := s.Read(buf)
-		if err != nil {
+		n, _, _, from, err := c.ReadMsgIP(buf, nil)
+		if errors.Is(err, net.ErrClosed) {
 			return
 		}
-		if proto, at, ok := readRefusal(buf[:n]); ok {
+		if err != nil {
+			continue
+		}
+		p := packet{proto: byte(kind.Protocol), body: buf[:n]}
+		ok := true
+		if kind.Domain == unix.AF_INET {
+			p, ok = readIP(buf[:n])
+		} else if a, valid := netip.AddrFromSlice(from.IP); valid {
+			p.from = a
+		}
+		if proto, at, found := readRefusal(p); ok && found {
 			f.report(f.unheard(proto, at))
 		}
 	}
@@ -113,9 +121,8 @@ func (f *Filter) unheard(proto string, at netip.AddrPort) Event {
 
 // readRefusal says what a packet refuses: its sender, for a RST, and the
 // destination that it quotes, for an ICMP message.
-func readRefusal(p []byte) (proto string, at netip.AddrPort, ok bool) {
-	ip, ok := readIP(p)
-	if !ok || len(ip.body) < 20 {
+func readRefusal(ip packet) (proto string, at netip.AddrPort, ok bool) {
+	if len(ip.body) < 20 {
 		return "", at, false
 	}
 	switch ip.proto {
@@ -128,7 +135,6 @@ func readRefusal(p []byte) (proto string, at netip.AddrPort, ok bool) {
 		}
 		return "tcp", netip.AddrPortFrom(ip.from, binary.BigEndian.Uint16(ip.body)), true
 	case unix.IPPROTO_ICMP, unix.IPPROTO_ICMPV6:
-		// Port unreachable (RFC 792; RFC 4443, 3.1).
 		if kind := [2]byte(ip.body); kind != [2]byte{3, 3} && kind != [2]byte{1, 4} {
 			return "", at, false
 		}
@@ -141,6 +147,7 @@ func readRefusal(p []byte) (proto string, at netip.AddrPort, ok bool) {
 	return "", at, false
 }
 
+// packet is one with its IP header taken off.
 type packet struct {
 	proto    byte
 	from, to netip.Addr

@@ -37,10 +37,11 @@ func TestReadRefusal(t *testing.T) {
 		{"neither IPv4 nor IPv6", "00" + rst4[2:], ""},
 		{"header longer than the packet", "4f" + rst4[2:], ""},
 	} {
-		proto, at, ok := readRefusal(packetOf(t, c.packet))
 		got := ""
-		if ok {
-			got = proto + " " + at.String()
+		if ip, ok := readIP(packetOf(t, c.packet)); ok {
+			if proto, at, ok := readRefusal(ip); ok {
+				got = proto + " " + at.String()
+			}
 		}
 		if got != c.want {
 			t.Errorf("%s: %q, want %q", c.name, got, c.want)
@@ -53,7 +54,8 @@ func FuzzReadRefusal(f *testing.F) {
 		f.Add(packetOf(f, text))
 	}
 	f.Fuzz(func(t *testing.T, p []byte) {
-		if proto, at, ok := readRefusal(p); ok && (!at.IsValid() || proto == "") {
+		ip, whole := readIP(p)
+		if proto, at, ok := readRefusal(ip); ok && (!whole || !at.IsValid() || proto == "") {
 			t.Errorf("%x: %q %v", p, proto, at)
 		}
 	})
