@@ -52,6 +52,7 @@ type Filter struct {
 
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
+	deaf   bool // a sensor is missing
 	isCut  atomic.Bool
 	slots  chan struct{} // one for each connection
 
@@ -136,6 +137,7 @@ func (f *Filter) Attach(files []*os.File) error {
 func (f *Filter) attach(hearing, common, listeners, spare []*os.File) error {
 	for i, file := range hearing {
 		if file == nil {
+			f.deaf = true
 			continue
 		}
 		if err := f.startSensor(file, sensors[i]); err != nil {
@@ -159,6 +161,10 @@ func (f *Filter) attach(hearing, common, listeners, spare []*os.File) error {
 	f.keep(&f.names)
 	return nil
 }
+
+// Hears reports, once attached, whether it is told of all that the kernel
+// refuses.
+func (f *Filter) Hears() bool { return !f.deaf }
 
 // keep has Close close c.
 func (f *Filter) keep(c interface{ Close() error }) {

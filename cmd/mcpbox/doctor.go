@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/mcpbox/mcpbox/cmd/mcpbox/internal/dirs"
+	"github.com/mcpbox/mcpbox/netfilter"
 	"github.com/mcpbox/mcpbox/policy"
 	"github.com/mcpbox/mcpbox/sandbox"
 	"github.com/mcpbox/mcpbox/sandbox/native"
@@ -58,7 +59,7 @@ func diagnose() []sandbox.Layer {
 	if err != nil {
 		return append(layers, sandbox.Layer{Name: "user", State: sandbox.Fatal, Detail: err.Error()})
 	}
-	return append(layers, checkJournal(own), checkBox(host))
+	return append(append(layers, checkJournal(own)), checkBox(host)...)
 }
 
 func checkJournal(own dirs.Dirs) sandbox.Layer {
@@ -70,22 +71,26 @@ func checkJournal(own dirs.Dirs) sandbox.Layer {
 }
 
 // checkBox runs the real thing, which is worth more than any probe.
-func checkBox(host policy.Host) sandbox.Layer {
+func checkBox(host policy.Host) []sandbox.Layer {
 	l := sandbox.Layer{Name: "box", State: sandbox.Enforced, Detail: "started and ended one"}
-	if err := tryBox(host); err != nil {
+	p := &policy.Policy{}
+	filter := netfilter.New(netfilter.Config{})
+	defer filter.Close()
+	if err := tryBox(host, p, filter); err != nil {
 		l.State, l.Detail = sandbox.Fatal, err.Error()
+		return []sandbox.Layer{l}
 	}
-	return l
+	return []sandbox.Layer{egressLayer(p, filter), l}
 }
 
-func tryBox(host policy.Host) error {
-	spec, _, err := policy.Spec(&policy.Policy{}, policy.Program{Exec: "/bin/true", Argv: []string{"/bin/true"}}, host)
+func tryBox(host policy.Host, p *policy.Policy, filter *netfilter.Filter) error {
+	spec, _, err := policy.Spec(p, policy.Program{Exec: "/bin/true", Argv: []string{"/bin/true"}}, host)
 	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
-	box, err := new(native.Backend).Start(ctx, spec, nil)
+	box, err := new(native.Backend).Start(ctx, spec, network(p, filter))
 	if err != nil {
 		return err
 	}

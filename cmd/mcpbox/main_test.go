@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -53,7 +55,7 @@ func TestScript(t *testing.T) {
 			}
 			return false, errors.New("unknown condition " + cond)
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "json": jsonValue, "oci": ociConfig},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "json": jsonValue, "oci": ociConfig, "listen": listen},
 	})
 }
 
@@ -140,6 +142,25 @@ func ociConfig(ts *testscript.TestScript, _ bool, args []string) {
 	if spec.Version != specs.Version || spec.Root == nil || spec.Process == nil || spec.Process.Cwd == "" || len(spec.Process.Args) == 0 {
 		ts.Fatalf("something is missing")
 	}
+}
+
+// listen is a command of scripts: "listen NAME" starts a service at 127.0.0.1
+// that says hello to whoever connects, and sets the variable NAME to its port.
+func listen(ts *testscript.TestScript, _ bool, args []string) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	ts.Check(err)
+	ts.Defer(func() { l.Close() })
+	ts.Setenv(args[0], strconv.Itoa(l.Addr().(*net.TCPAddr).Port))
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			io.WriteString(c, "hello\n")
+			c.Close()
+		}
+	}()
 }
 
 // needBox skips the test on a machine that cannot run boxes. Where nothing may

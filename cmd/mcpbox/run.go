@@ -109,7 +109,7 @@ func run(inv *invocation, c console) error {
 	}
 	defer box.Kill()
 
-	if err := j.Start(startRecord(p, inv.argv, box)); err != nil {
+	if err := j.Start(startRecord(p, inv.argv, box, filter)); err != nil {
 		return fmt.Errorf("journal: %w", err)
 	}
 	recording()
@@ -127,18 +127,6 @@ func run(inv *invocation, c console) error {
 		return &codedError{code: code}
 	}
 	return nil
-}
-
-// network connects a box to its filter; nil if the policy wants nothing there.
-func network(p *policy.Policy, filter *netfilter.Filter) *sandbox.Network {
-	if p.Network.Mode == policy.NetworkNone {
-		return nil
-	}
-	n := &sandbox.Network{Attach: filter.Attach}
-	for _, s := range filter.Sockets() {
-		n.Sockets = append(n.Sockets, sandbox.Socket(s))
-	}
-	return n
 }
 
 // cancelOn cancels the start of a box on the first signal, until stop.
@@ -172,7 +160,7 @@ func startError(err error, p *prepared) error {
 	return &codedError{code, err}
 }
 
-func startRecord(p *prepared, argv []string, box sandbox.Box) journal.Start {
+func startRecord(p *prepared, argv []string, box sandbox.Box, filter *netfilter.Filter) journal.Start {
 	return journal.Start{
 		Name:    p.name,
 		Argv:    argv,
@@ -182,7 +170,7 @@ func startRecord(p *prepared, argv []string, box sandbox.Box) journal.Start {
 		PID:     os.Getpid(),
 		BoxPID:  box.PID(),
 		Version: version,
-		Layers:  box.Layers(),
+		Layers:  append(box.Layers(), egressLayer(p.policy, filter)),
 	}
 }
 
