@@ -13,8 +13,9 @@ func execute(args []string, c console) int {
 		Use:   "mcpbox",
 		Short: "Run MCP servers with nothing but what they need",
 		Long: `mcpbox starts an MCP stdio server in a box: the server sees the directories and
-variables that you declare and nothing else of your machine, reaches no host that you do not name, and
-ends when its host does. Put it before the command in your host's mcpServers.`,
+variables that you declare and nothing else of your machine, reaches the hosts
+that you name and no other, and ends when its host does. Put it before the
+command in your host's mcpServers.`,
 		Example: `  mcpbox run --name fs --rw ~/projects/x -- node server.js ~/projects/x
   mcpbox explain --rw ~/projects/x -- node server.js ~/projects/x
   mcpbox doctor`,
