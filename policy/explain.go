@@ -15,7 +15,6 @@ type Explanation struct {
 	Profile string   `json:"profile,omitempty"`
 	Why     string   `json:"profile_why,omitempty"`
 	Sources []string `json:"policies,omitempty"`
-	Network string   `json:"network"`
 	*Report
 }
 
@@ -26,7 +25,6 @@ func Explain(p *Policy, spec *specs.Spec, r *Report) *Explanation {
 		Profile: p.Profile,
 		Why:     p.Why,
 		Sources: p.Sources,
-		Network: "none",
 		Report:  r,
 	}
 }
@@ -82,7 +80,7 @@ func (e *Explanation) String() string {
 	line("scratch", "/tmp, /dev/shm and an empty home %s, in memory, %s each, gone at the end", e.Home, FormatSize(e.Limits.Tmp))
 	line("starts in", "%s", e.Cwd)
 	b.WriteByte('\n')
-	line("network", "none: no connection leaves the box, and none of the host's ports can be reached")
+	list("network", e.Network.lines(), "")
 	switch e.Mode {
 	case SocketsPrivate:
 		line("sockets", "unix sockets among the program's own processes; none of the host's")
@@ -105,6 +103,9 @@ func (e *Explanation) String() string {
 		line("", "to pass, but not set here: %s", strings.Join(e.EnvMissing, ", "))
 	}
 	line("limits", "%d processes and threads, %d open files each, messages up to %s", e.Limits.Pids, e.Limits.OpenFiles, FormatSize(e.Limits.Message))
+	if e.Limits.Egress > 0 {
+		line("", "%s over the network, both ways together", FormatSize(e.Limits.Egress))
+	}
 	line("never", "other processes, devices, the kernel's keys, more rights by way of setuid programs")
 	if len(e.Write) > 0 {
 		line("", "names that make your own programs run code, where writable: git hooks and configuration,")

@@ -31,11 +31,18 @@ func Extend(base, over *Policy) *Policy {
 			Pass: add(base.Env.Pass, over.Env.Pass),
 			Set:  maps.Clone(base.Env.Set),
 		},
+		Network: Network{
+			Mode:  base.Network.Mode,
+			Allow: addRules(base.Network.Allow, over.Network.Allow),
+			Proxy: base.Network.Proxy,
+			ECH:   base.Network.ECH,
+		},
 		Limits: Limits{
 			Pids:      either(over.Limits.Pids, base.Limits.Pids),
 			OpenFiles: either(over.Limits.OpenFiles, base.Limits.OpenFiles),
 			Tmp:       either(over.Limits.Tmp, base.Limits.Tmp),
 			Message:   either(over.Limits.Message, base.Limits.Message),
+			Egress:    either(over.Limits.Egress, base.Limits.Egress),
 		},
 		Sources: add(base.Sources, over.Sources),
 	}
@@ -46,6 +53,15 @@ func Extend(base, over *Policy) *Policy {
 	}
 	if over.UnixSockets != "" {
 		p.UnixSockets = over.UnixSockets
+	}
+	if over.Network.Mode != "" {
+		p.Network.Mode = over.Network.Mode
+	}
+	if over.Network.Proxy != nil {
+		p.Network.Proxy = over.Network.Proxy
+	}
+	if over.Network.ECH != "" {
+		p.Network.ECH = over.Network.ECH
 	}
 	if over.Files.NoexecTmp != nil {
 		p.Files.NoexecTmp = over.Files.NoexecTmp

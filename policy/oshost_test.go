@@ -166,9 +166,12 @@ func TestSpecOnThisMachine(t *testing.T) {
 	if len(found) != 2 || found[0].Event != ProtectedCreated || found[1].Event != LinkLeavesTree {
 		t.Errorf("Changes: %v", found)
 	}
-	var back map[string]any
+	var back struct {
+		Network NetworkReport
+		Write   []string
+	}
 	data, err := json.Marshal(Explain(p, s, r))
-	if err != nil || json.Unmarshal(data, &back) != nil || back["network"] != "none" || back["write"] == nil {
+	if err != nil || json.Unmarshal(data, &back) != nil || back.Network.Mode != NetworkFiltered || len(back.Write) == 0 {
 		t.Errorf("explanation as JSON: %s, %v", data, err)
 	}
 }

@@ -41,11 +41,19 @@ func Parse(name string, data []byte) (*Policy, error) {
 			"pass": d.pass,
 			"set":  d.set,
 		}),
+		"network": d.table(map[string]func(value){
+			"mode":  d.networkMode,
+			"allow": d.allow,
+			"proxy": d.proxy,
+			"ech":   d.ech,
+		}),
 		"limits": d.table(map[string]func(value){
 			"pids":       d.count(&d.p.Limits.Pids, pidsSpan),
 			"open_files": d.count(&d.p.Limits.OpenFiles, filesSpan),
 			"tmp":        d.size(&d.p.Limits.Tmp, tmpSpan),
 			"message":    d.size(&d.p.Limits.Message, messageSpan),
+
+			"egress_bytes": d.size(&d.p.Limits.Egress, egressSpan),
 		}),
 	})
 	if len(d.errs) > 0 {

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"net/netip"
 	"reflect"
 	"strings"
 	"testing"
@@ -23,10 +24,17 @@ noexec_tmp = false
 pass = ["A", "B_2"]
 set.C = "x"
 set.D = "y"
+[network]
+mode = "filtered"
+allow = ["api.github.com:443",
+  "tcp://DB.example.com.:5432", '10.0.0.5/32:5432']
+proxy = "http://ann:s%40crypt@proxy.example:3128"
+ech = "allow"
 [limits]
 pids = 7
 tmp = "1GB"
 message = 65536
+egress_bytes = "1GiB"
 `))
 	if err != nil {
 		t.Fatal(err)
@@ -40,8 +48,17 @@ message = 65536
 			Write:   []Path{{"/w", in(10)}},
 			Sockets: []Path{{"/run/x", in(11)}}, NoexecTmp: &no,
 		},
-		Env:    Env{Pass: []string{"A", "B_2"}, Set: map[string]string{"C": "x", "D": "y"}},
-		Limits: Limits{Pids: 7, Tmp: 1e9, Message: 65536},
+		Env: Env{Pass: []string{"A", "B_2"}, Set: map[string]string{"C": "x", "D": "y"}},
+		Network: Network{
+			Mode: NetworkFiltered, ECH: ECHAllow,
+			Allow: []Rule{
+				{Text: "api.github.com:443", Origin: in(19), Name: "api.github.com", Ports: []PortRange{{443, 443}}},
+				{Text: "tcp://DB.example.com.:5432", Origin: in(20), Raw: true, Name: "db.example.com", Ports: []PortRange{{5432, 5432}}},
+				{Text: "10.0.0.5/32:5432", Origin: in(20), Raw: true, Prefix: netip.MustParsePrefix("10.0.0.5/32"), Ports: []PortRange{{5432, 5432}}},
+			},
+			Proxy: &Proxy{"proxy.example", 3128, "ann", "s@crypt"},
+		},
+		Limits: Limits{Pids: 7, Tmp: 1e9, Message: 65536, Egress: 1 << 30},
 	}
 	if !reflect.DeepEqual(p, want) {
 		t.Errorf("got  %+v\nwant %+v", p, want)
@@ -53,8 +70,21 @@ func TestParseErrors(t *testing.T) {
 	for _, c := range []struct{ toml, want string }{
 		{"[files]\nwrit = []", `p.toml:2: unknown key "files.writ"; did you mean "files.write"?`},
 		{"[file]\nread = []", `p.toml:1: unknown key "file"; did you mean "files"?`},
-		{"\n[network]\nallow = []", `p.toml:2: unknown key "network"; known here: env, files, limits, profile, unix_sockets`},
-		{"network.allow = []", `p.toml:1: unknown key "network"`},
+		{"\n[world]\nallow = []", `p.toml:2: unknown key "world"; known here: env, files, limits, network, profile, unix_sockets`},
+		{"network.deny = []", `p.toml:1: unknown key "network.deny"`},
+		{"network = 'none'", `p.toml:1: network has to be a table`},
+		{"[network]\nmode = 'host'", `p.toml:2: network.mode cannot be "host"; it has to be "filtered" or "none"`},
+		{"[network]\nmode = true", `p.toml:2: network.mode has to be "filtered" or "none"`},
+		{"[network]\nech = 'grease'", `p.toml:2: network.ech cannot be "grease"; it has to be "deny" or "allow"`},
+		{"[network]\nech = false", `p.toml:2: network.ech has to be "deny" or "allow"`},
+		{"[network]\nallow = 'a.example:443'", `p.toml:2: network.allow has to be a list of strings, such as ["api.github.com:443"]`},
+		{"[network]\nallow = [443]", `p.toml:2: network.allow has to be a list of strings`},
+		{"[network]\nallow = [\n'a.example:443',\n'b.example',\n]", `p.toml:4: network rule "b.example": there is no port; write b.example:443`},
+		{"[network]\nallow = ['*:443', # one\n'a.example:0']", `p.toml:3: network rule "a.example:0": `},
+		{"[network]\nproxy = 3128", `p.toml:2: network.proxy has to be a string, such as "http://proxy.example:3128"`},
+		{"[network]\nproxy = 'socks5://p.example:1080'", `p.toml:2: network.proxy: a proxy is spoken to in plain HTTP, and not by socks5; write http://`},
+		{"[limits]\negress_bytes = 0", `p.toml:2: limits.egress_bytes has to be from 1B to 1024TiB`},
+		{"[limits]\negress_bytes = '2 lots'", `p.toml:2: limits.egress_bytes cannot be "2 lots"`},
 		{"[tools]\ndeny = []", `unknown key "tools"`},
 		{"backend = 'native'", `unknown key "backend"`},
 		{"[limits]\nmemory = '1GiB'", `p.toml:2: unknown key "limits.memory"`},
@@ -136,17 +166,25 @@ func TestExtend(t *testing.T) {
 	yes, no := true, false
 	base := &Policy{
 		Profile: "a", Why: "because", UnixSockets: SocketsPrivate,
-		Files:   Files{Read: []Path{{Text: "/1"}, {Text: "/2"}}, Hide: []Path{{Text: "/h"}}, NoexecTmp: &yes},
-		Env:     Env{Pass: []string{"A"}, Set: map[string]string{"B": "1", "C": "1"}},
-		Limits:  Limits{Pids: 1, Tmp: 2},
+		Files: Files{Read: []Path{{Text: "/1"}, {Text: "/2"}}, Hide: []Path{{Text: "/h"}}, NoexecTmp: &yes},
+		Env:   Env{Pass: []string{"A"}, Set: map[string]string{"B": "1", "C": "1"}},
+		Network: Network{
+			Mode: NetworkNone, ECH: ECHAllow, Proxy: &Proxy{Host: "1.example", Port: 1},
+			Allow: []Rule{mustRule("a.example:443"), mustRule("b.example:443")},
+		},
+		Limits:  Limits{Pids: 1, Tmp: 2, Egress: 4},
 		Sources: []string{"x"},
 	}
 	over := &Policy{
 		UnixSockets: SocketsNone,
 		Files:       Files{Read: []Path{{Text: "/2"}, {Text: "/3"}}, Write: []Path{{Text: "/h"}}, NoexecTmp: &no},
 		Env:         Env{Pass: []string{"A", "B"}, Set: map[string]string{"C": "2"}},
-		Limits:      Limits{Tmp: 3},
-		Sources:     []string{"y"},
+		Network: Network{
+			Mode: NetworkFiltered, Proxy: &Proxy{Host: "2.example", Port: 2},
+			Allow: []Rule{mustRule("B.example.:443"), mustRule("tcp://b.example:443"), mustRule("c.example:443")},
+		},
+		Limits:  Limits{Tmp: 3},
+		Sources: []string{"y"},
 	}
 	want := &Policy{
 		Profile: "a", Why: "because", UnixSockets: SocketsNone,
@@ -154,8 +192,12 @@ func TestExtend(t *testing.T) {
 			Read: []Path{{Text: "/1"}, {Text: "/2"}, {Text: "/3"}}, Write: []Path{{Text: "/h"}},
 			Hide: []Path{{Text: "/h"}}, NoexecTmp: &no,
 		},
-		Env:     Env{Pass: []string{"A", "B"}, Set: map[string]string{"C": "2"}},
-		Limits:  Limits{Pids: 1, Tmp: 3},
+		Env: Env{Pass: []string{"A", "B"}, Set: map[string]string{"C": "2"}},
+		Network: Network{
+			Mode: NetworkFiltered, ECH: ECHAllow, Proxy: &Proxy{Host: "2.example", Port: 2},
+			Allow: []Rule{mustRule("a.example:443"), mustRule("b.example:443"), mustRule("tcp://b.example:443"), mustRule("c.example:443")},
+		},
+		Limits:  Limits{Pids: 1, Tmp: 3, Egress: 4},
 		Sources: []string{"x", "y"},
 	}
 	got := Extend(base, over)
@@ -179,6 +221,7 @@ func FuzzParse(f *testing.F) {
 	for _, s := range []string{
 		"profile = \"node\"", "[files]\nread = [\"~/a\", '''b\n''']", "[env]\nset = { A = 'x' }", "[limits]\ntmp = '1MiB'",
 		"a.b.c = 1", "[[files]]", "\"files\".\"read\" = []", "[limits]\npids=1\n[limits]\n", "read = [[[[", "# x\n\"\\u0000\" = 1",
+		"[network]\nallow = ['a.example:443', '10.0.0.0/8:80']\nproxy = 'http://p.example:1'",
 	} {
 		f.Add(s)
 	}
@@ -202,6 +245,11 @@ func FuzzParse(f *testing.F) {
 				if q.Origin.Line < 1 || q.Origin.Line > last {
 					t.Fatalf("%q: %q is said to be in line %d", s, q.Text, q.Origin.Line)
 				}
+			}
+		}
+		for _, r := range p.Network.Allow {
+			if r.Origin.Line < 1 || r.Origin.Line > last || len(r.Ports) == 0 {
+				t.Fatalf("%q: rule %+v", s, r)
 			}
 		}
 		for _, name := range p.Env.Pass {

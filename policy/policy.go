@@ -7,7 +7,7 @@
 // what came out.
 //
 // The zero Policy allows nothing: no file of the user's, no variable, no
-// socket, no network. Every function here is pure. What has to be known about
+// socket, no connection. Every function here is pure. What has to be known about
 // the machine is asked of a [Host]; [OSHost] is the one that asks the kernel,
 // and the only input and output in the package.
 //
@@ -28,11 +28,18 @@
 //	pass = ["GITHUB_TOKEN"]
 //	set  = { LOG_LEVEL = "info" }
 //
+//	[network]
+//	mode  = "filtered"                    # or "none": only a loopback interface
+//	allow = ["api.github.com:443"]        # see ParseRule; nothing else is reached
+//	proxy = "http://proxy.example:3128"   # the host's own way out, if it needs one
+//	ech   = "deny"                        # or "allow", for browsers
+//
 //	[limits]
-//	pids       = 256
-//	open_files = 4096
-//	tmp        = "256MiB"                 # each of /tmp, /dev/shm and home
-//	message    = "16MiB"                  # longest JSON-RPC line
+//	pids         = 256
+//	open_files   = 4096
+//	tmp          = "256MiB"               # each of /tmp, /dev/shm and home
+//	message      = "16MiB"                # longest JSON-RPC line
+//	egress_bytes = "1GiB"                 # over the network in one run; no limit
 //
 // Any other key is an error that names the file, the line and the nearest key
 // there is.
@@ -78,7 +85,7 @@ type Env struct {
 	Set  map[string]string // names with a value of the policy's own
 }
 
-// Limits bounds a box. A zero field means the default.
+// Limits bounds a box. A zero field means the default, where there is one.
 type Limits struct {
 	Pids      int64 `json:"pids"`       // processes and threads
 	OpenFiles int64 `json:"open_files"` // descriptors of each process
@@ -115,6 +122,7 @@ func (l Limits) check() error {
 	}{
 		{"pids", l.Pids, pidsSpan}, {"open_files", l.OpenFiles, filesSpan},
 		{"tmp", l.Tmp, tmpSpan}, {"message", l.Message, messageSpan},
+		{"egress_bytes", either(l.Egress, egressSpan.most), egressSpan},
 	} {
 		if x.n < x.span.least || x.n > x.span.most {
 			return fmt.Errorf("limits.%s cannot be %d; it has to be from %d to %d", x.name, x.n, x.span.least, x.span.most)
@@ -131,6 +139,7 @@ var (
 	filesSpan   = span{16, 1 << 20} // its usual fs.nr_open
 	tmpSpan     = span{64 << 10, 1 << 40}
 	messageSpan = span{4 << 10, 1 << 30}
+	egressSpan  = span{1, 1 << 50}
 )
 
 func either(n, otherwise int64) int64 {

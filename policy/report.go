@@ -25,6 +25,8 @@ type Report struct {
 	EnvSet     []string `json:"env_set,omitempty"`
 	EnvMissing []string `json:"env_missing,omitempty"` // to pass, but not set on the host
 
+	Network *NetworkReport `json:"network"`
+
 	Mode   SocketMode `json:"unix_sockets"`
 	Limits Limits     `json:"limits"` // defaults filled in
 	Notes  []Note     `json:"notes,omitempty"`
@@ -33,7 +35,15 @@ type Report struct {
 	Roots []*Snapshot `json:"-"`
 }
 
-// Note is something worth saying about one path.
+// NetworkReport is what is reached over the network.
+type NetworkReport struct {
+	Mode  NetworkMode `json:"mode"`
+	Allow []string    `json:"allow,omitempty"` // rules, in their canonical form
+	Proxy string      `json:"proxy,omitempty"` // without the password
+	ECH   ECHMode     `json:"ech,omitempty"`   // "" where nothing is connected
+}
+
+// Note is something worth saying, mostly about one path.
 type Note struct {
 	Level Level  `json:"level"`
 	Kind  string `json:"kind"`

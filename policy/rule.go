@@ -1,10 +1,8 @@
 package policy
 
 import (
-	"errors"
 	"net/netip"
 	"slices"
-	"strconv"
 	"strings"
 )
 
@@ -22,67 +20,61 @@ type Rule struct {
 	// Name itself.
 	Suffix bool
 	// Prefix is what an address rule covers, masked; a single address has all
-	// its bits. IPv4 is never in its IPv6 form.
+	// its bits. IPv4 is never in its IPv6 form. It is zero in a rule for a name.
 	Prefix netip.Prefix
 	Ports  []PortRange // sorted, merged, at least one
 }
-
-// PortRange is the ports from First to Last, both included.
-type PortRange struct{ First, Last uint16 }
 
 // maxBelow is how many labels a name may have in front of a suffix. Names below
 // are of the program's choosing, and so a way to tell the suffix's name servers
 // something.
 const maxBelow = 3
 
-// ParseRule reads a rule. Errors are [*Error] values.
-func ParseRule(text string, o Origin) (Rule, error) {
-	r := Rule{Text: text, Origin: o}
-	host, raw := strings.CutPrefix(text, "tcp://")
-	i := strings.LastIndexByte(host, ':')
-	if i < 0 {
-		return Rule{}, &Error{o, "no port"}
-	}
-	host, ports := host[:i], host[i+1:]
-	n, err := strconv.ParseUint(ports, 10, 16)
-	if err != nil {
-		return Rule{}, &Error{o, "bad port"}
-	}
-	r.Raw, r.Ports = raw, []PortRange{{uint16(n), uint16(n)}}
-	if a, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil {
-		r.Raw, r.Prefix = true, netip.PrefixFrom(a, a.BitLen())
-		return r, nil
-	}
-	host, r.Suffix = strings.CutPrefix(host, "*.")
-	if r.Name, err = CanonicalName(host); err != nil {
-		return Rule{}, &Error{o, err.Error()}
-	}
-	return r, nil
-}
-
-// CanonicalName returns the one form of a name that rules, questions and server
-// names are compared in.
-func CanonicalName(s string) (string, error) {
-	s = strings.ToLower(strings.TrimSuffix(s, "."))
-	if s == "" {
-		return "", errors.New("the name is empty")
-	}
-	return s, nil
-}
-
 // HasPort reports whether r covers a port.
 func (r Rule) HasPort(port uint16) bool {
 	return slices.ContainsFunc(r.Ports, func(p PortRange) bool { return p.First <= port && port <= p.Last })
 }
 
-// MatchName reports whether r covers a name, which has to be canonical.
+// MatchName reports whether r covers a name, which has to be canonical: it is
+// compared byte by byte, a suffix at the boundary of a label.
 func (r Rule) MatchName(name string) bool {
-	if !r.Suffix {
+	if !r.Suffix || r.Name == "" {
 		return r.Name != "" && r.Name == name
 	}
 	below, ok := strings.CutSuffix(name, "."+r.Name)
-	return ok && below != "" && strings.Count(below, ".") < maxBelow
+	return ok && strings.Count(below, ".") < maxBelow &&
+		below != "" && below[0] != '.' && below[len(below)-1] != '.' && !strings.Contains(below, "..")
 }
 
 // String writes r in the one way that all rules of the same meaning have.
-func (r Rule) String() string { return r.Text }
+// [ParseRule] reads it back to the same.
+func (r Rule) String() string {
+	var b strings.Builder
+	switch {
+	case r.Name == "" && r.Prefix.IsSingleIP():
+		b.WriteString(bracketed(r.Prefix.Addr(), r.Prefix.Addr().String()))
+	case r.Name == "":
+		b.WriteString(bracketed(r.Prefix.Addr(), r.Prefix.String()))
+	default:
+		if r.Raw {
+			b.WriteString(rawScheme)
+		}
+		if r.Suffix {
+			b.WriteString("*.")
+		}
+		b.WriteString(r.Name)
+	}
+	for i, p := range r.Ports {
+		b.WriteByte(":,"[min(i, 1)])
+		b.WriteString(p.String())
+	}
+	return b.String()
+}
+
+// bracketed is how an address stands before a port.
+func bracketed(a netip.Addr, text string) string {
+	if a.Is6() {
+		return "[" + text + "]"
+	}
+	return text
+}

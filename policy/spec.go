@@ -57,6 +57,7 @@ func Spec(p *Policy, prog Program, h Host) (*specs.Spec, *Report, error) {
 	}
 	for _, step := range []func() error{
 		b.start, b.system, b.collect, b.mountPrograms, b.mountDeclared, b.scanDeclared, b.maskHidden, b.mountSockets, b.connect,
+		b.network,
 	} {
 		if err := step(); err != nil {
 			return nil, nil, err
@@ -105,7 +106,7 @@ func Spec(p *Policy, prog Program, h Host) (*specs.Spec, *Report, error) {
 			MaskedPaths:       maskedPaths(),
 			ReadonlyPaths:     readonlyPaths(),
 			Seccomp:           seccomp,
-			Sysctl:            sysctls(b.limits),
+			Sysctl:            sysctls(b.limits, p.Network.Connection()),
 			Resources:         &specs.LinuxResources{Pids: &specs.LinuxPids{Limit: &b.limits.Pids}},
 		},
 	}, b.report, nil
@@ -120,6 +121,9 @@ func (b *builder) start() error {
 	case SocketsNone, SocketsPrivate, SocketsHost:
 	default:
 		return fmt.Errorf("unix_sockets cannot be %q; it has to be none, private or host", b.p.UnixSockets)
+	}
+	if err := b.p.Network.check(); err != nil {
+		return err
 	}
 	if err := b.limits.check(); err != nil {
 		return err
@@ -183,16 +187,21 @@ func rlimits(l Limits) []specs.POSIXRlimit {
 }
 
 // sysctls bounds what no process is charged for: System V and POSIX IPC, whose
-// objects outlive whoever made them.
-func sysctls(l Limits) map[string]string {
+// objects outlive whoever made them. Where every address leads to mcpbox, it
+// also keeps the kernel from answering pings in the place of all the world.
+func sysctls(l Limits, n NetworkMode) map[string]string {
 	const page = 4096
-	return map[string]string{
+	set := map[string]string{
 		"kernel.shmall":        strconv.FormatInt(l.Tmp/page, 10), // pages in all segments together
 		"kernel.shmmni":        "128",                             // segments
 		"kernel.msgmni":        "32",                              // message queues
 		"kernel.sem":           "32000 32000 500 128",             // the last is the number of sets
 		"fs.mqueue.queues_max": "16",
 	}
+	if n == NetworkFiltered {
+		set["net.ipv4.icmp_echo_ignore_all"] = "1"
+	}
+	return set
 }
 
 // annotations says what a backend has to know beside the specification.

@@ -110,7 +110,7 @@ func (b *builder) synthetic() error {
 			"passwd: files", "group: files", "shadow: files", "hosts: files dns", "networks: files",
 			"protocols: files", "services: files", "ethers: files", "rpc: files", "",
 		}, "\n"),
-		"/etc/resolv.conf": "nameserver 127.0.0.1\n",
+		"/etc/resolv.conf": resolvConf(b.p.Network.Connection()),
 	} {
 		b.tree.put(rankSystem, file(at, content))
 	}

@@ -1,0 +1,61 @@
+package policy
+
+import "errors"
+
+func (d *decoder) networkMode(v value) {
+	const want = `"filtered" or "none"`
+	var s string
+	if !d.read(v, &s, want) {
+		return
+	}
+	switch m := NetworkMode(s); m {
+	case NetworkFiltered, NetworkNone:
+		d.p.Network.Mode = m
+	default:
+		d.fail(d.line(v.prim), "network.mode cannot be %q; it has to be %s", s, want)
+	}
+}
+
+func (d *decoder) ech(v value) {
+	const want = `"deny" or "allow"`
+	var s string
+	if !d.read(v, &s, want) {
+		return
+	}
+	switch m := ECHMode(s); m {
+	case ECHDeny, ECHAllow:
+		d.p.Network.ECH = m
+	default:
+		d.fail(d.line(v.prim), "network.ech cannot be %q; it has to be %s", s, want)
+	}
+}
+
+// allow reads a list of rules, each with the line that it stands in.
+func (d *decoder) allow(v value) {
+	var texts []string
+	if !d.read(v, &texts, `a list of strings, such as ["api.github.com:443"]`) {
+		return
+	}
+	lines := d.elementLines(d.line(v.prim), len(texts))
+	for i, text := range texts {
+		r, err := ParseRule(text, Origin{File: d.name, Line: lines[i]})
+		if wrong := (*Error)(nil); errors.As(err, &wrong) {
+			d.errs = append(d.errs, wrong)
+			continue
+		}
+		d.p.Network.Allow = append(d.p.Network.Allow, r)
+	}
+}
+
+func (d *decoder) proxy(v value) {
+	var s string
+	if !d.read(v, &s, `a string, such as "http://proxy.example:3128"`) {
+		return
+	}
+	p, err := parseProxy(s)
+	if err != nil {
+		d.fail(d.line(v.prim), "network.proxy: %v", err)
+		return
+	}
+	d.p.Network.Proxy = p
+}
