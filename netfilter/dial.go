@@ -2,56 +2,172 @@ package netfilter
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net"
 	"net/netip"
+	"slices"
+	"strconv"
 	"time"
 
 	"github.com/mcpbox/mcpbox/policy"
 )
 
-// dialer makes the connections that leave.
+// dialer makes every connection that leaves. Whoever calls it has a rule that
+// allows the name or the address; what is left to it is that the name does not
+// lead into this machine or its network; see [forbidden].
+// Its methods may be called from any goroutine. No proxy variable of the
+// environment has an effect.
 type dialer struct {
+	// resolver looks names up; nil stands for Go's own, which follows
+	// /etc/hosts, nsswitch.conf and resolv.conf.
 	resolver *net.Resolver
-	own      func() ([]netip.Addr, error)
-	permits  func(a netip.Addr, port uint16) bool
-	timeout  time.Duration
-	proxy    *policy.Proxy
+	// own lists the addresses of this machine; it is asked at each dial, as
+	// they change. If they cannot be had, nothing is dialled.
+	own func() ([]netip.Addr, error)
+	// permits reports whether a rule names an address itself.
+	permits func(a netip.Addr, port uint16) bool
+	// timeout bounds a whole dial, from the look-up to the reply of the proxy;
+	// 0 leaves that to the context.
+	timeout time.Duration
+	// proxy is the way out; nil: directly.
+	proxy *policy.Proxy
 }
 
-// dialName connects to a name.
+const (
+	// maxAttempts is how many addresses of a name are tried.
+	maxAttempts = 16
+	// stagger is how long the next address of a name waits for the one before
+	// (RFC 8305, 5), since a family that leads nowhere is silent.
+	stagger = 300 * time.Millisecond
+)
+
+// dialName resolves a canonical name and connects to the first of its addresses
+// that answers, in the order of the resolver. Forbidden addresses are left out,
+// also as a last resort, unless a rule names them. It returns the connection and
+// the address dialled. Nothing is remembered: each dial asks anew, and dials the
+// very address that it judged.
+//
+// With a proxy the name is the proxy's to resolve, so that its answer cannot be
+// judged; the address returned is then the proxy's.
+//
+// Errors: a *refusal if all addresses are forbidden, with the rule that would
+// name the first; else those of the network, of the first address tried.
 func (d *dialer) dialName(ctx context.Context, name string, port uint16) (*net.TCPConn, netip.AddrPort, error) {
+	ctx, cancel := d.bound(ctx)
+	defer cancel()
+	if d.proxy != nil {
+		return d.dialProxy(ctx, net.JoinHostPort(name, strconv.Itoa(int(port))))
+	}
+	own, err := d.ownAddrs()
+	if err != nil {
+		return nil, netip.AddrPort{}, err
+	}
+	list, err := d.lookup(ctx, name, port)
+	if err != nil {
+		return nil, netip.AddrPort{}, err
+	}
+	var first error
+	list = slices.DeleteFunc(list, func(at netip.AddrPort) bool {
+		err := d.judge(at, own)
+		if first == nil {
+			first = err
+		}
+		return err != nil
+	})
+	if len(list) == 0 {
+		return nil, netip.AddrPort{}, first
+	}
+	return connect(ctx, list[:min(len(list), maxAttempts)], func(at netip.AddrPort) error { return d.judge(at, own) })
+}
+
+// dialAddr connects to an address that a rule names: through the proxy, if there
+// is one, unless it is an address of this machine or this link, which mean
+// something else at the proxy.
+func (d *dialer) dialAddr(ctx context.Context, at netip.AddrPort) (*net.TCPConn, error) {
+	ctx, cancel := d.bound(ctx)
+	defer cancel()
+	at = netip.AddrPortFrom(at.Addr().Unmap(), at.Port())
+	if err := d.judgeNamed(at); err != nil {
+		return nil, err
+	}
+	if d.proxy != nil {
+		own, err := d.ownAddrs()
+		if err != nil {
+			return nil, err
+		}
+		if a := at.Addr(); !a.IsLoopback() && !a.IsLinkLocalUnicast() && !slices.Contains(own, a) {
+			c, _, err := d.dialProxy(ctx, at.String())
+			return c, err
+		}
+	}
+	c, _, err := connect(ctx, []netip.AddrPort{at}, d.judgeNamed)
+	return c, err
+}
+
+func (d *dialer) bound(ctx context.Context) (context.Context, context.CancelFunc) {
+	if d.timeout == 0 {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, d.timeout)
+}
+
+func (d *dialer) ownAddrs() ([]netip.Addr, error) {
+	own, err := d.own()
+	if err != nil {
+		return nil, fmt.Errorf("the addresses of this machine, which a name must not lead to, cannot be listed: %w", err)
+	}
+	return own, nil
+}
+
+// lookup lists the addresses of a name, each once.
+func (d *dialer) lookup(ctx context.Context, name string, port uint16) ([]netip.AddrPort, error) {
 	r := d.resolver
 	if r == nil {
 		r = &net.Resolver{PreferGo: true}
 	}
-	own, err := d.own()
-	if err != nil {
-		return nil, netip.AddrPort{}, err
-	}
-	list, err := r.LookupNetIP(ctx, "ip", name)
-	if err != nil {
-		return nil, netip.AddrPort{}, err
-	}
-	err = &refusal{reason: "no address of " + name + " may be dialled"}
-	for _, a := range list {
-		if forbidden(a, own) != "" && !d.permits(a.Unmap(), port) {
-			continue
-		}
-		at := netip.AddrPortFrom(a.Unmap(), port)
-		c, derr := d.dialAddr(ctx, at)
-		if derr == nil {
-			return c, at, nil
-		}
-		err = derr
-	}
-	return nil, netip.AddrPort{}, err
-}
-
-// dialAddr connects to an address.
-func (d *dialer) dialAddr(ctx context.Context, a netip.AddrPort) (*net.TCPConn, error) {
-	c, err := (&net.Dialer{Timeout: d.timeout}).DialContext(ctx, "tcp", a.String())
+	addrs, err := r.LookupNetIP(ctx, "ip", name)
 	if err != nil {
 		return nil, err
 	}
-	return c.(*net.TCPConn), nil
+	var list []netip.AddrPort
+	for _, a := range addrs {
+		if at := netip.AddrPortFrom(a.Unmap(), port); !slices.Contains(list, at) {
+			list = append(list, at)
+		}
+	}
+	if len(list) == 0 {
+		return nil, &net.DNSError{Err: "no addresses", Name: name, IsNotFound: true}
+	}
+	return list, nil
 }
+
+// judge says whether an address that a name has may be dialled: nil or a
+// *refusal.
+func (d *dialer) judge(at netip.AddrPort, own []netip.Addr) error {
+	why := forbidden(at.Addr(), own)
+	if why == "" || d.judgeNamed(at) == nil {
+		return nil
+	}
+	bad := &refusal{reason: "the name leads to " + at.Addr().String() + ", " + why}
+	if rule, err := policy.ParseRule(at.String(), policy.Origin{}); err == nil {
+		bad.allow = rule.String()
+		bad.reason += "; a rule for that is " + bad.allow
+	}
+	return bad
+}
+
+// judgeNamed says whether a rule names an address, and whether it is one at all:
+// connect(2) to 0.0.0.0 reaches this machine.
+func (d *dialer) judgeNamed(at netip.AddrPort) error {
+	a := at.Addr()
+	if !a.IsValid() || a.Zone() != "" || a.IsUnspecified() || a.IsMulticast() || a == netip.AddrFrom4([4]byte{255, 255, 255, 255}) ||
+		d.permits == nil || !d.permits(a, at.Port()) {
+		return errUnnamed
+	}
+	return nil
+}
+
+var errUnnamed = &refusal{reason: "no rule names that address"}
+
+var errOtherAddr = errors.New("not the address that was judged")

@@ -47,22 +47,19 @@ func parseQuery(msg []byte) (query, dnsmessage.RCode) {
 		return q, dnsmessage.RCodeFormatError
 	}
 	question := msg[dnsHeader : len(msg)-len(m.rest)]
-	if count(3) == 1 {
-		version := takeOPT(&m)
-		if m.bad {
-			return q, dnsmessage.RCodeFormatError
-		}
-		q.edns = true
-		if version != 0 {
-			q.question = question
-			return q, rcodeBadVersion
-		}
+	hasOPT := count(3) == 1
+	version := byte(0)
+	if hasOPT {
+		version = takeOPT(&m)
 	}
-	if len(m.rest) != 0 || q.qtype == dnsmessage.TypeOPT {
+	if m.bad || len(m.rest) != 0 || q.qtype == dnsmessage.TypeOPT {
 		return q, dnsmessage.RCodeFormatError
 	}
+	q.edns = hasOPT
 	q.question = question
 	switch {
+	case version != 0:
+		return q, rcodeBadVersion
 	case class != dnsmessage.ClassINET:
 		return q, dnsmessage.RCodeRefused
 	case q.qtype != typeANY && q.qtype >= typeMetaFirst && q.qtype <= typeMetaLast: // zone transfers and the like

@@ -45,7 +45,7 @@ func (s *stream) chunkSize() (int64, error) {
 		case n > 1 && line[0] == '0':
 			return 0, refuse("HTTP chunk size with a leading zero")
 		case n < len(line) && (n == 0 || line[n] != '\r'), n+1 < len(line) && line[n+1] != '\n':
-			return 0, refuse("HTTP chunk size %q", line)
+			return 0, refuse("HTTP chunk size %q", line[:n+1])
 		case n+1 < len(line):
 			s.judged += n + 2
 			return size, nil

@@ -32,12 +32,14 @@ func runCommand(c console) *cobra.Command {
 
 The box shows the system's programs, the program itself, and what you declare.
 Everything else of your files, your environment and the network is not there.
-Home and /tmp are empty, writable, and gone afterwards.
+Home and /tmp are empty, writable, and gone afterwards. What the server tries to
+reach and no --egress allows is refused, said on stderr, and recorded.
 
 Exit status: the server's own; 128 plus the number of the signal that ended it;
 127 if there is no such program, 126 if it cannot be executed, 125 if mcpbox
 itself failed or the policy cannot be enforced.`,
 		Example: `  mcpbox run --name fs --rw ~/projects/x -- node ~/mcp/node_modules/@modelcontextprotocol/server-filesystem/dist/index.js ~/projects/x
+  mcpbox run --egress api.github.com:443 --env GITHUB_TOKEN -- github-mcp-server stdio
   mcpbox run --ro ~/notes --env API_KEY -- python3 ~/mcp/notes.py
   mcpbox run --policy notes.toml -- notes-server`,
 		Args: cobra.ArbitraryArgs,
