@@ -34,7 +34,7 @@ func cut(in string) (all []seen, err error) {
 		if err := s.pass(len(head)); err != nil {
 			return nil, err
 		}
-		var body counter
+		var body tally
 		s.dst = &body
 		if r.chunked {
 			err = s.chunks()
@@ -48,9 +48,9 @@ func cut(in string) (all []seen, err error) {
 	}
 }
 
-type counter int
+type tally int
 
-func (c *counter) Write(b []byte) (int, error) { *c += counter(len(b)); return len(b), nil }
+func (c *tally) Write(b []byte) (int, error) { *c += tally(len(b)); return len(b), nil }
 
 // checkReadAlike fails if a server could divide in, which was let through, into
 // other requests than we did, or find another host.

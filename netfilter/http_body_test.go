@@ -109,13 +109,13 @@ type stuck struct{}
 
 func (stuck) Read([]byte) (int, error) { return 0, nil }
 
-// patient says how much memory a Read was given, and has no end.
-type patient struct {
+// roomy knows the most memory that a Read was given.
+type roomy struct {
 	in   io.Reader
 	most int
 }
 
-func (p *patient) Read(b []byte) (int, error) {
+func (p *roomy) Read(b []byte) (int, error) {
 	p.most = max(p.most, len(b))
 	return p.in.Read(b)
 }
@@ -134,7 +134,7 @@ func TestForwardMemory(t *testing.T) {
 		{"small requests", strings.NewReader(strings.Repeat(get, 3)), idleBuffer},
 		{"small, after a large one", io.MultiReader(strings.NewReader(headOf(maxHead)), strings.NewReader(get)), maxHead},
 	} {
-		src := &patient{in: c.in}
+		src := &roomy{in: c.in}
 		if err := forwardRequests(plain{io.Discard}, src, testHost, testPort, never); err != nil {
 			t.Errorf("%s: %v", c.name, err)
 		}

@@ -2,6 +2,7 @@ package netfilter
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -30,7 +31,7 @@ func TestForwardBetweenHTTPs(t *testing.T) {
 
 	connections := 0
 	ended := make(chan error, 100)
-	transport := &http.Transport{Dial: func(string, string) (net.Conn, error) {
+	transport := &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
 		connections++
 		client, box := socketPair(t)
 		world, err := net.Dial("tcp", origin.Listener.Addr().String())
