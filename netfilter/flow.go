@@ -32,7 +32,14 @@ func (f *Filter) serve(box *net.TCPConn, at netip.AddrPort, v verdict) {
 	ctx, cancel := context.WithTimeout(f.ctx, dialTimeout)
 	defer cancel()
 	dialling := make(chan dialled, 1)
-	go func() { dialling <- f.dial(ctx, at, v) }()
+	box.SetReadDeadline(time.Now().Add(sniffTimeout))
+	go func() {
+		d := f.dial(ctx, at, v)
+		if d.err != nil {
+			box.SetReadDeadline(time.Unix(1, 0)) // no use in reading on
+		}
+		dialling <- d
+	}()
 
 	var first []byte
 	var kind proto
@@ -44,21 +51,24 @@ func (f *Filter) serve(box *net.TCPConn, at netip.AddrPort, v verdict) {
 		cancel()
 	}
 	world := <-dialling
+	box.SetReadDeadline(time.Time{})
 	if world.err == nil && bad == nil && !f.track(world.conn) {
 		bad = &refusal{reason: reasonCut}
 	}
 	if world.conn != nil {
 		defer f.untrack(world.conn)
 	}
-	if bad == nil {
-		bad = world.err
+	if world.err != nil && (bad == nil || (bad == errSilent || bad == errUnfinished) && !errors.Is(world.err, context.Canceled)) {
+		bad = world.err // it is why the bytes were not waited for
 	}
 	if bad != nil {
 		reset(box)
 		if world.conn != nil {
 			reset(world.conn)
 		}
-		f.report(f.explain(bad, at, v))
+		if bad != errGone {
+			f.report(f.explain(bad, at, v))
+		}
 		return
 	}
 	e := Event{Kind: Connected, Proto: "tcp", Address: world.addr.Addr(), Port: at.Port(), Rule: v.rule.Text}
@@ -93,8 +103,6 @@ func (f *Filter) dial(ctx context.Context, at netip.AddrPort, v verdict) (d dial
 // sniff reads until the first bytes say which protocol it is, and for which
 // name. Nothing of them may go on before.
 func (f *Filter) sniff(box *net.TCPConn, name string) (first []byte, kind proto, err error) {
-	box.SetReadDeadline(time.Now().Add(sniffTimeout))
-	defer box.SetReadDeadline(time.Time{})
 	buf := make([]byte, 0, 2<<10)
 	for {
 		n, err := box.Read(buf[len(buf):cap(buf)])
@@ -109,11 +117,11 @@ func (f *Filter) sniff(box *net.TCPConn, name string) (first []byte, kind proto,
 		case errors.Is(err, os.ErrDeadlineExceeded) && len(buf) == 0:
 			return nil, kind, errSilent
 		case errors.Is(err, os.ErrDeadlineExceeded):
-			return nil, kind, &refusal{reason: "the program did not finish saying what it is"}
+			return nil, kind, errUnfinished
 		case err == io.EOF && len(buf) == 0:
 			return nil, kind, errGone
 		case err == io.EOF:
-			return nil, kind, &refusal{reason: "the program ended before it said what it is"}
+			return nil, kind, errUnfinished
 		case err != nil:
 			return nil, kind, errGone
 		}
@@ -152,9 +160,10 @@ func (f *Filter) judge(first []byte, name string) (proto, error) {
 }
 
 var (
-	errECH     = &refusal{reason: "the TLS server name is encrypted"}
-	errForeign = &refusal{reason: "it is neither TLS nor HTTP"}
-	errSilent  = &refusal{reason: "the program waits for the other side to begin, which neither TLS nor HTTP does"}
+	errECH        = &refusal{reason: "the TLS server name is encrypted"}
+	errForeign    = &refusal{reason: "it is neither TLS nor HTTP"}
+	errUnfinished = &refusal{reason: "the program did not finish saying what it is"}
+	errSilent     = &refusal{reason: "the program waits for the other side to begin, which neither TLS nor HTTP does"}
 )
 
 // carry moves the bytes of a connection until it ends.
@@ -179,8 +188,6 @@ func (f *Filter) explain(err error, at netip.AddrPort, v verdict) Event {
 	e.Reason = err.Error()
 	var bad *refusal
 	switch {
-	case errors.Is(err, errGone):
-		e.Kind = Closed
 	case !errors.As(err, &bad):
 		e.Kind = Failed
 	case bad.allow != "":
