@@ -108,7 +108,7 @@ func wide(s string) string {
 // TestAddressesInDisguise: no notation of an address is a name or a rule, but the
 // one with four decimal numbers; each error says what the address is.
 func TestAddressesInDisguise(t *testing.T) {
-	for _, a := range []string{"127.0.0.1", "10.0.0.5", "169.254.169.254", "1.1.1.1", "192.168.0.255"} {
+	for _, a := range []string{"127.0.0.1", "169.254.169.254"} {
 		addr := netip.MustParseAddr(a)
 		all := notations(addr)
 		if len(all) != 6+36+216+1296 {
