@@ -48,14 +48,14 @@ func parseHello(data []byte) (hello, error) {
 }
 
 const (
-	recordHandshake  = 22
-	maxRecord        = 1 << 14 // of a plaintext record, RFC 8446 section 5.1
-	typeClientHello  = 1
-	handshakeHeader  = 4
-	recordHeader     = 5
-	oldestHello      = 0x0301 // TLS 1.0, the first that can carry a name
-	newestHello      = 0x0304 // TLS 1.3; RFC 8446 has clients say 0x0303
-	newestRecordSeen = 0x0304
+	recordHandshake = 22
+	maxRecord       = 1 << 14 // of a plaintext record, RFC 8446 section 5.1
+	typeClientHello = 1
+	handshakeHeader = 4
+	recordHeader    = 5
+	oldestHello     = 0x0301 // TLS 1.0, the first that can carry a name
+	newestHello     = 0x0304 // TLS 1.3; RFC 8446 has clients say 0x0303
+	newestMinor     = newestHello & 0xff
 )
 
 // looksTLS reports whether the first bytes of a connection begin a handshake
@@ -63,15 +63,17 @@ const (
 func looksTLS(data []byte) bool { return len(data) > 0 && data[0] == recordHandshake }
 
 // joinRecords returns the handshake message, header included, that the records
-// in data hold from their beginning.
+// in data hold from their beginning. It is asked again for every segment, so it
+// puts nothing together before all of it is there.
 func joinRecords(data []byte) ([]byte, error) {
-	var msg []byte
+	var header [handshakeHeader]byte
+	have := 0 // bytes of the message
 	rest := data
 	for {
 		switch {
 		case len(rest) > 0 && rest[0] != recordHandshake:
 			return nil, refuse("it begins like no TLS: record of type %d", rest[0])
-		case len(rest) > 1 && rest[1] != 3, len(rest) > 2 && binary.BigEndian.Uint16(rest[1:]) > newestRecordSeen:
+		case len(rest) > 1 && rest[1] != 3, len(rest) > 2 && rest[2] > newestMinor:
 			return nil, refuse("TLS record of an unknown version")
 		case len(rest) < recordHeader:
 			return nil, tooLong(data)
@@ -81,20 +83,35 @@ func joinRecords(data []byte) ([]byte, error) {
 			return nil, refuse("TLS handshake record of %d bytes", length)
 		}
 		rest = rest[recordHeader:]
-		msg = append(msg, rest[:min(length, len(rest))]...)
-		want, err := helloLength(msg)
+		part := rest[:min(length, len(rest))]
+		if have < handshakeHeader {
+			copy(header[have:], part)
+		}
+		have += len(part)
+		want, err := helloLength(header[:min(have, handshakeHeader)])
 		switch {
 		case err != nil:
 			return nil, err
-		case want > 0 && len(msg) > want, want > 0 && len(msg) == want && length > len(rest):
+		case want > 0 && have > want, want > 0 && have == want && length > len(part):
 			return nil, refuse("TLS record that goes on after the ClientHello")
-		case want > 0 && len(msg) == want:
-			return msg, nil
+		case want > 0 && have == want:
+			return payload(data, want), nil
 		case length >= len(rest):
 			return nil, tooLong(data)
 		}
 		rest = rest[length:]
 	}
+}
+
+// payload returns the first n bytes that the records in data hold.
+func payload(data []byte, n int) []byte {
+	b := make([]byte, 0, n)
+	for len(b) < n {
+		end := recordHeader + int(binary.BigEndian.Uint16(data[3:]))
+		b = append(b, data[recordHeader:end]...)
+		data = data[end:]
+	}
+	return b
 }
 
 // tooLong is the verdict on data that ends before the hello does.
@@ -105,16 +122,16 @@ func tooLong(data []byte) error {
 	return errShort
 }
 
-// helloLength is the length of the ClientHello that msg begins with, header
-// included; zero if msg is too short to say.
-func helloLength(msg []byte) (int, error) {
-	if len(msg) > 0 && msg[0] != typeClientHello {
-		return 0, refuse("TLS handshake begins with message type %d, not a ClientHello", msg[0])
+// helloLength is the length of the ClientHello with that header, header
+// included; zero if too little of it is there.
+func helloLength(header []byte) (int, error) {
+	if len(header) > 0 && header[0] != typeClientHello {
+		return 0, refuse("TLS handshake begins with message type %d, not a ClientHello", header[0])
 	}
-	if len(msg) < handshakeHeader {
+	if len(header) < handshakeHeader {
 		return 0, nil
 	}
-	length := handshakeHeader + int(msg[1])<<16 + int(msg[2])<<8 + int(msg[3])
+	length := handshakeHeader + int(header[1])<<16 + int(header[2])<<8 + int(header[3])
 	if length > maxHello-recordHeader {
 		return 0, refuse("TLS ClientHello of more than %d bytes", maxHello)
 	}

@@ -24,6 +24,8 @@ func TestParseHello(t *testing.T) {
 		{"address", record(goodParts(sni("127.0.0.1")).message()), hello{name: "127.0.0.1"}, ""},
 		{"name behind others", record(goodParts(filler, sni("good.test"), extension(0x2a2a, nil)).message()), hello{name: "good.test"}, ""},
 		{"TLS 1.0", record(helloParts{kind: 1, version: 0x0301, suites: []byte{0, 1}, compressions: []byte{1, 0}, extensions: sni("good.test")}.message()), hello{name: "good.test"}, ""},
+		{"record version of SSL 3.0", append([]byte{0x16, 3, 0}, good[3:]...), hello{name: "good.test"}, ""},
+		{"record version of TLS 1.3", append([]byte{0x16, 3, 4}, good[3:]...), hello{name: "good.test"}, ""},
 		{"early data behind it", append(bytes.Clone(good), 0x14, 3, 3, 0, 1, 1, 0x17, 3, 3, 0, 1, 0), hello{name: "good.test"}, ""},
 		{"records of one byte", records(1, goodParts(sni("good.test")).message()), hello{name: "good.test"}, ""},
 		{"three records", records(1200, goodParts(filler, sni("good.test")).message()), hello{name: "good.test"}, ""},
@@ -202,8 +204,10 @@ func TestParseHelloLimit(t *testing.T) {
 	}
 	_, err := parseHello(fits(maxHello + 1))
 	checkRefusal(t, err, "more than 16384")
-	if _, err := parseHello(record(goodParts(sni("good.test")).message()[:40])); err != errShort {
-		t.Errorf("a short one: %v", err)
+	for _, short := range [][]byte{{0x16, 3, 1, 0x40, 0}, {0x16, 3, 1, 0x40, 0, 1, 0, 0x3f, 0xf7}, record(goodParts(sni("good.test")).message()[:40])} {
+		if got, err := parseHello(short); err != errShort {
+			t.Errorf("%x: %+v, %v", short, got, err)
+		}
 	}
 }
 

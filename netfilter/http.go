@@ -20,6 +20,11 @@ var errSwitched = errors.New("the connection speaks another protocol than HTTP n
 // trailing dot aside, and port, which it may leave out; the target of a
 // request to a proxy must say the same.
 //
+// What it cannot see is an origin that answers without reading a body and then
+// takes that body for a request. GET, HEAD and DELETE, where it happens, may
+// have none; with POST it is a fault of the origin, which leads to other
+// hosts on the same server and nowhere else.
+//
 // No byte of a request head reaches dst before the whole head was judged. Heads
 // of several requests that arrive together are written one after the other, so
 // that all before a refused one reach dst. Bodies are handed on as they come.
