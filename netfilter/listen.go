@@ -145,7 +145,7 @@ func (f *Filter) decide(at netip.AddrPort) verdict {
 // addressRule is the rule that names an address; nil if none does.
 func (f *Filter) addressRule(a netip.Addr, port uint16) *policy.Rule {
 	for i := range f.plan.rules {
-		if r := &f.plan.rules[i]; r.Name == "" && r.Prefix.Contains(a) && r.HasPort(port) {
+		if r := &f.plan.rules[i]; r.MatchAddr(a) && r.HasPort(port) {
 			return r
 		}
 	}

