@@ -173,6 +173,11 @@ func (f *Filter) carry(box, world *net.TCPConn, first []byte, kind proto, e Even
 		return carryHTTP(box, world, first, e, c)
 	}
 	if len(first) > 0 {
+		if err := f.meter.add(int64(len(first))); err != nil {
+			reset(box)
+			reset(world)
+			return relayed{err: err}
+		}
 		if _, err := world.Write(first); err != nil {
 			return relayed{err: err}
 		}

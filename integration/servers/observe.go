@@ -30,8 +30,8 @@ type Outcome struct {
 }
 
 // Observe starts s by cmd, asks it for everything that it lists and for its
-// test calls, and ends it.
-func Observe(ctx context.Context, s Server, p Place, cmd *exec.Cmd) (seen *Observation, err error) {
+// test calls, calls last, and ends it.
+func Observe(ctx context.Context, s Server, p Place, cmd *exec.Cmd, last func()) (seen *Observation, err error) {
 	seen = &Observation{}
 	client := newClient(p, func(method string) { seen.Asked = append(seen.Asked, method) })
 	session, err := client.Connect(ctx, transport{mcp.CommandTransport{Command: cmd, TerminateDuration: time.Second}}, nil)
@@ -69,6 +69,7 @@ func Observe(ctx context.Context, s Server, p Place, cmd *exec.Cmd) (seen *Obser
 	for _, c := range s.Calls {
 		seen.Outcomes = append(seen.Outcomes, call(ctx, session, s, p, c))
 	}
+	last()
 	slices.Sort(seen.Asked)
 	return seen, nil
 }

@@ -72,17 +72,25 @@ func compare(t *testing.T, who account, s Server, p Place, box string) {
 func observe(t *testing.T, who account, s Server, p Place, home string, argv, env []string) (*Observation, string, string) {
 	t.Helper()
 	who.home(t, home)
+	seen, stderr := watch(t, who, s, p, home, argv, env, func() {})
+	return seen, tree(t, p.Work), stderr
+}
+
+// watch runs s by argv, calls last before it ends it, and says what the client
+// saw and what came on stderr.
+func watch(t *testing.T, who account, s Server, p Place, home string, argv, env []string, last func()) (*Observation, string) {
+	t.Helper()
 	cmd := who.command(home, p.Work, argv[0], argv[1:]...)
 	cmd.Env = append(cmd.Env, env...)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
-	seen, err := Observe(ctx, s, p, cmd)
+	seen, err := Observe(ctx, s, p, cmd, last)
 	if err != nil {
 		t.Fatalf("%s: %v\n%s", strings.Join(argv, " "), err, tail(stderr.String()))
 	}
-	return seen, tree(t, p.Work), stderr.String()
+	return seen, stderr.String()
 }
 
 // tail is the end of a server's log.
@@ -156,7 +164,7 @@ func TestObserveSeesDifferences(t *testing.T) {
 		defer cancel()
 		path, err := exec.LookPath("node")
 		need(t, err == nil, "no node")
-		seen, err := Observe(ctx, s, p, who.command(home, p.Work, path, args...))
+		seen, err := Observe(ctx, s, p, who.command(home, p.Work, path, args...), func() {})
 		if err != nil {
 			t.Fatal(err)
 		}
