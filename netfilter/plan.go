@@ -12,6 +12,9 @@ import (
 // objects to it: Python's ipaddress calls it global.
 var virtualRange = netip.PrefixFrom(netip.AddrFrom4([4]byte{29, 77, 0, 0}), 16)
 
+// Address is one of the virtual addresses that stands for no name: the box's own.
+func Address() netip.Addr { return virtualRange.Addr().Next() }
+
 // destination is a name that rules allow.
 type destination struct {
 	name    string
@@ -41,7 +44,7 @@ type plan struct {
 }
 
 func newPlan(rules []policy.Rule) plan {
-	p := plan{rules: rules, last: virtualRange.Addr().Next()}
+	p := plan{rules: rules, last: Address()}
 	wide := map[netip.AddrPort]bool{} // ports with a listener for all addresses
 	for _, r := range rules {
 		if r.Name == "" && !r.Prefix.IsSingleIP() {

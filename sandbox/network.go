@@ -1,6 +1,9 @@
 package sandbox
 
-import "os"
+import (
+	"net/netip"
+	"os"
+)
 
 // Network is how a box reaches beyond its own loopback interface: not by a way
 // out of its network namespace, of which there is none, but through sockets
@@ -9,6 +12,12 @@ import "os"
 // arrives at the socket that is bound to it. Where none is, the kernel refuses
 // it at once.
 type Network struct {
+	// Address is an IPv4 address of the loopback interface, beside 127.0.0.1. A
+	// program that asks for addresses of the families that are configured
+	// (getaddrinfo(3), AI_ADDRCONFIG) gets none of a family of which there is
+	// only a loopback address.
+	Address netip.Addr
+
 	// Sockets are made in the box's network namespace, unbound.
 	Sockets []Socket
 

@@ -11,7 +11,7 @@ func network(p *policy.Policy, filter *netfilter.Filter) *sandbox.Network {
 	if p.Network.Mode == policy.NetworkNone {
 		return nil
 	}
-	n := &sandbox.Network{Attach: filter.Attach}
+	n := &sandbox.Network{Address: netfilter.Address(), Attach: filter.Attach}
 	for _, s := range filter.Sockets() {
 		n.Sockets = append(n.Sockets, sandbox.Socket(s))
 	}

@@ -73,7 +73,7 @@ func (b *Backend) start(ctx context.Context, spec *specs.Spec, network *sandbox.
 	if plan.Init, err = cache.compile(pid1Filter(spec.Linux.Seccomp.Architectures[0])); err != nil {
 		return nil, err
 	}
-	plan.Sockets = planSockets(network)
+	planNetwork(plan, network)
 	plan.LayersOff = layersOff()
 	var trees []*os.File
 	if os.Geteuid() == 0 {

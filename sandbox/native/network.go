@@ -10,16 +10,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// planSockets says what stage 1 has to make in the box's network namespace.
-func planSockets(n *sandbox.Network) []wire.Socket {
+// planNetwork says what stage 1 has to make in the box's network namespace.
+func planNetwork(plan *wire.Plan, n *sandbox.Network) {
 	if n == nil {
-		return nil
+		return
 	}
-	list := make([]wire.Socket, len(n.Sockets))
-	for i, s := range n.Sockets {
-		list[i] = wire.Socket(s)
+	for _, s := range n.Sockets {
+		plan.Sockets = append(plan.Sockets, wire.Socket(s))
 	}
-	return list
+	if n.Address.Is4() {
+		plan.Address = n.Address.AsSlice()
+	}
 }
 
 // attach takes the sockets that stage 1 has made, and lets it go on when they

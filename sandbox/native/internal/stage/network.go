@@ -33,8 +33,8 @@ func offerSockets(control *os.File, plan *wire.Plan) ([]int, error) {
 	if len(plan.Sockets) == 0 {
 		return nil, nil
 	}
-	if err := routeAllToLoopback(); err != nil {
-		return nil, fail("route", "", err)
+	if err := configure(plan.Address); err != nil {
+		return nil, fail("rtnetlink", "", err)
 	}
 	fds := make([]int, len(plan.Sockets))
 	for i, s := range plan.Sockets {
@@ -75,9 +75,12 @@ func handOver(control *os.File, fds []int) error {
 	return err
 }
 
-// routeAllToLoopback adds the routes "local 0.0.0.0/0 dev lo" and "local ::/0
-// dev lo". A machine without IPv6 has no addresses to route.
-func routeAllToLoopback() error {
+// loopback is the index of lo, the first interface of each namespace.
+const loopback = 1
+
+// configure adds the routes "local 0.0.0.0/0 dev lo" and "local ::/0 dev lo",
+// and the address. A machine without IPv6 has no addresses to route.
+func configure(address []byte) error {
 	s, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_ROUTE)
 	if err != nil {
 		return err
@@ -89,6 +92,9 @@ func routeAllToLoopback() error {
 	if err := addLocalRoute(s, unix.AF_INET6); err != nil && !noIPv6(err) {
 		return err
 	}
+	if len(address) == 4 {
+		return addAddress(s, [4]byte(address))
+	}
 	return nil
 }
 
@@ -97,10 +103,9 @@ func noIPv6(err error) bool {
 		errors.Is(err, unix.ENODEV) || errors.Is(err, unix.EINVAL)
 }
 
-// addLocalRoute asks for one route of all addresses of a family (rtnetlink(7),
-// RTM_NEWROUTE), and waits for the kernel's answer.
+// addLocalRoute adds the route of all addresses of a family (rtnetlink(7),
+// RTM_NEWROUTE).
 func addLocalRoute(s int, family byte) error {
-	const loopback = 1 // the index of lo, the first interface of each namespace
 	type message struct {
 		unix.NlMsghdr
 		unix.RtMsg
@@ -119,7 +124,31 @@ func addLocalRoute(s int, family byte) error {
 		RtAttr: unix.RtAttr{Len: unix.SizeofRtAttr + 4, Type: unix.RTA_OIF},
 		oif:    loopback,
 	}
-	raw := unsafe.Slice((*byte)(unsafe.Pointer(&m)), unsafe.Sizeof(m))
+	return request(s, unsafe.Slice((*byte)(unsafe.Pointer(&m)), unsafe.Sizeof(m)))
+}
+
+// addAddress gives lo one more address (rtnetlink(7), RTM_NEWADDR).
+func addAddress(s int, address [4]byte) error {
+	type message struct {
+		unix.NlMsghdr
+		unix.IfAddrmsg
+		unix.RtAttr
+		local [4]byte
+	}
+	m := message{
+		NlMsghdr: unix.NlMsghdr{
+			Len: uint32(unsafe.Sizeof(message{})), Type: unix.RTM_NEWADDR,
+			Flags: unix.NLM_F_REQUEST | unix.NLM_F_ACK | unix.NLM_F_CREATE,
+		},
+		IfAddrmsg: unix.IfAddrmsg{Family: unix.AF_INET, Prefixlen: 32, Scope: unix.RT_SCOPE_UNIVERSE, Index: loopback},
+		RtAttr:    unix.RtAttr{Len: unix.SizeofRtAttr + 4, Type: unix.IFA_LOCAL},
+		local:     address,
+	}
+	return request(s, unsafe.Slice((*byte)(unsafe.Pointer(&m)), unsafe.Sizeof(m)))
+}
+
+// request sends a message, and waits for the kernel's answer.
+func request(s int, raw []byte) error {
 	if err := unix.Sendto(s, raw, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
 		return err
 	}

@@ -100,6 +100,7 @@ func list[T any](c *codec, v *[]T, item func(*codec, *T)) {
 func (p *Plan) fields(c *codec) {
 	text(c, &p.Hostname)
 	list(c, &p.Mounts, func(c *codec, m *Mount) { m.fields(c) })
+	text(c, &p.Address)
 	list(c, &p.Sockets, func(c *codec, s *Socket) {
 		integer(c, &s.Domain)
 		integer(c, &s.Type)

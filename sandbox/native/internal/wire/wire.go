@@ -56,6 +56,7 @@ var StageEnv = []string{"GOGC=off", "GOMAXPROCS=1"}
 type Plan struct {
 	Hostname string
 	Mounts   []Mount
+	Address  []byte   // IPv4, of the loopback interface; none if empty
 	Sockets  []Socket // with them come routes that make every address local
 	Masked   []string // in-box paths hidden behind an empty file or directory
 	ReadOnly []string // in-box paths made read-only, with all below
