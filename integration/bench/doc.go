@@ -7,6 +7,12 @@
 // a jail costs at least). Figures are medians, with the 10th and the 90th
 // percentile behind them.
 //
+// The second table is about the network: a program of its own in the box, and
+// what it connects to outside, on loopback. It is compared with the helpers that
+// rootless containers use for their network: pasta on its shortest way, which
+// splices one loopback to another, and slirp4netns. Either is left out where it
+// is not installed, or may not open /dev/net/tun.
+//
 // `make bench` calls it, as an ordinary user with an empty home. On a machine
 // with more than two processors it keeps to the first two.
 package main

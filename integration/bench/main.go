@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 func main() {
@@ -13,6 +14,7 @@ func main() {
 	flag.StringVar(&b.npm, "npm", "", "`directory` whose node_modules has server-filesystem")
 	flag.IntVar(&b.runs, "runs", 100, "how often to start `true`, and a fifth as often a server")
 	flag.IntVar(&b.crowd, "crowd", 100, "how many boxes at once")
+	flag.StringVar(&b.only, "only", "", "measure the parts whose names contain this `text`")
 	pong := flag.Bool("pong", false, "be the server that is measured: answer every line")
 	flag.Parse()
 
@@ -32,11 +34,13 @@ func main() {
 type bench struct {
 	mcpbox, npm string
 	runs, crowd int
+	only        string
 
 	self string // this program, also the server that answers every line
 	work string // the declared directory
 	load string // before the start
-	rows []row
+
+	jailed, network table
 }
 
 func (b *bench) run() error {
@@ -60,6 +64,7 @@ func (b *bench) run() error {
 	if err != nil {
 		return err
 	}
+	b.jailed.columns = []string{"bare", "bubblewrap, same mounts", "mcpbox"}
 	for _, part := range []struct {
 		name    string
 		measure func() error
@@ -68,7 +73,11 @@ func (b *bench) run() error {
 		{"starting a server", b.startServer},
 		{"pings", b.pings},
 		{"a crowd", b.manyAtOnce},
+		{"the network", b.through},
 	} {
+		if !strings.Contains(part.name, b.only) {
+			continue
+		}
 		fmt.Fprintf(os.Stderr, "bench: %s ...\n", part.name)
 		if err := part.measure(); err != nil {
 			return fmt.Errorf("%s: %w", part.name, err)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -77,4 +78,28 @@ func pss(pid int) (int64, error) {
 		}
 	}
 	return 0, fmt.Errorf("%s has no Pss: %w", f.Name(), lines.Err())
+}
+
+// footprint is what a process takes.
+type usage struct {
+	pss   int64
+	files int // descriptors
+}
+
+// footprint looks at a process; nothing for pid 0 and for a process that this
+// user may not look into.
+func footprint(pid int) (u usage, err error) {
+	if pid == 0 {
+		return u, nil
+	}
+	files, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
+	if errors.Is(err, os.ErrPermission) {
+		return u, nil
+	}
+	if err != nil {
+		return u, err
+	}
+	u.files = len(files)
+	u.pss, err = pss(pid)
+	return u, err
 }

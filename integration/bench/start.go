@@ -4,15 +4,24 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
 
-// startTrue times a whole life: start, run a program that does nothing, end.
+// startTrue times a whole life: start, run a program that does nothing, end. Of
+// what a box costs it tells the network apart: mcpbox without any, and with a
+// rule that needs more sockets than others do.
 func (b *bench) startTrue() error {
-	times := make([]sample, 3)
+	none := filepath.Join(filepath.Dir(b.work), "none.toml")
+	if err := os.WriteFile(none, []byte("[network]\nmode = \"none\"\n"), 0o600); err != nil {
+		return err
+	}
+	jails := slices.Concat(b.jails(), b.jails("--policy", none)[2:], b.jails("--egress", "*.example.com:443")[2:])
+	times := make([]sample, len(jails))
 	for i := range b.runs + 3 {
-		for j, start := range b.jails() {
+		for j, start := range jails {
 			cmd, err := start("/usr/bin/true")
 			if err != nil {
 				return err
@@ -29,8 +38,11 @@ func (b *bench) startTrue() error {
 			}
 		}
 	}
-	bwrap, box := times[1].median(), times[2].median()
-	b.add("start and end `true`", "≤ 2.5 × bwrap", cells(times, ms), fmt.Sprintf("%.2f × bwrap", box/bwrap), box <= 2.5*bwrap)
+	bwrap, box, silent, suffix := times[1].median(), times[2].median(), times[3].median(), times[4].median()
+	columns := cells(times, ms)
+	b.jailed.add("start and end `true`", "≤ 2.5 × bwrap", columns[:3], fmt.Sprintf("%.2f × bwrap", box/bwrap), box <= 2.5*bwrap)
+	b.jailed.add("the same with `mode = \"none\"`, no network to filter", "", []string{"–", "–", columns[3]}, fmt.Sprintf("the filter: %+.1f ms", (box-silent)*1e3), true)
+	b.jailed.add("the same with a rule `*.example.com:443`", "", []string{"–", "–", columns[4]}, fmt.Sprintf("the rule: %+.1f ms", (suffix-box)*1e3), true)
 	return nil
 }
 
@@ -74,11 +86,11 @@ func (b *bench) startServer() error {
 		}
 	}
 	more := times[2].median() - times[0].median()
-	b.add("`initialize` answered by server-filesystem", "≤ bare + 30 ms", cells(times, ms), fmt.Sprintf("%+.1f ms", more*1e3), more <= 0.030)
+	b.jailed.add("`initialize` answered by server-filesystem", "≤ bare + 30 ms", cells(times, ms), fmt.Sprintf("%+.1f ms", more*1e3), more <= 0.030)
 	pss := memory[2].median()
 	around := cells(memory, mib)
 	around[0] = "–"
-	b.add("memory around one server (Pss)", "≤ 15 MiB", around, "", pss <= 15<<20)
+	b.jailed.add("memory around one server (Pss)", "≤ 15 MiB", around, "", pss <= 15<<20)
 	return nil
 }
 
@@ -134,7 +146,7 @@ func (b *bench) pings() error {
 			}
 		}
 		more, cats := times[2].median()-times[0].median(), times[3].median()-times[0].median()
-		b.add("`ping` answered by "+server.name, "≤ bare + 60 µs", cells(times[:3], us),
+		b.jailed.add("`ping` answered by "+server.name, "≤ bare + 60 µs", cells(times[:3], us),
 			fmt.Sprintf("%+.0f µs; a `cat` each way: %+.0f µs", more*1e6, cats*1e6), more <= 60e-6)
 	}
 	return nil
@@ -157,8 +169,8 @@ func (b *bench) manyAtOnce() error {
 	pss := memory[2].median()
 	around := cells(memory, mib)
 	around[0] = "–"
-	b.add(fmt.Sprintf("%d at once: until the last answers, per box", b.crowd), "", cells(times, ms), fmt.Sprintf("%.2f × bwrap", times[2].median()/times[1].median()), true)
-	b.add(fmt.Sprintf("%d at once: memory around each server (Pss)", b.crowd), "≤ 15 MiB", around, "", pss <= 15<<20)
+	b.jailed.add(fmt.Sprintf("%d at once: until the last answers, per box", b.crowd), "", cells(times, ms), fmt.Sprintf("%.2f × bwrap", times[2].median()/times[1].median()), true)
+	b.jailed.add(fmt.Sprintf("%d at once: memory around each server (Pss)", b.crowd), "≤ 15 MiB", around, "", pss <= 15<<20)
 	return nil
 }
 

@@ -31,35 +31,55 @@ var (
 	ms  = unit{"ms", 1e3}
 	us  = unit{"µs", 1e6}
 	mib = unit{"MiB", 1.0 / (1 << 20)}
+	kib = unit{"KiB", 1.0 / (1 << 10)}
+	gbs = unit{"GB/s", 1e-9}
 )
 
 // cells shows each sample as its median and its spread.
 func cells(samples []sample, u unit) []string {
 	var out []string
 	for _, s := range samples {
+		if len(s) == 0 {
+			out = append(out, "–")
+			continue
+		}
 		out = append(out, fmt.Sprintf("%.1f %s (%.1f–%.1f)", s.median()*u.scale, u.name, s.quantile(0.1)*u.scale, s.quantile(0.9)*u.scale))
 	}
 	return out
 }
 
+// table is a set of rows with the same columns.
+type table struct {
+	columns []string
+	rows    []row
+}
+
 type row struct {
 	what, goal string
-	columns    []string // bare, bubblewrap, mcpbox
+	columns    []string
 	compared   string
 	met        bool
 }
 
-func (b *bench) add(what, goal string, columns []string, compared string, met bool) {
-	b.rows = append(b.rows, row{what, goal, columns, compared, met})
+func (t *table) add(what, goal string, columns []string, compared string, met bool) {
+	t.rows = append(t.rows, row{what, goal, columns, compared, met})
 }
 
-// print writes the table, with what is needed to read it.
+// print writes the tables, with what is needed to read them.
 func (b *bench) print(w io.Writer, processors int) {
-	fmt.Fprintf(w, "\n%s, %d processors in use, load %s before the start, uid %d; %s; %s\n\n",
+	fmt.Fprintf(w, "\n%s, %d processors in use, load %s before the start, uid %d; %s; %s\n",
 		kernel(), processors, b.load, os.Geteuid(), version("bwrap", "--version"), version("node", "--version"))
-	fmt.Fprintln(w, "| | bare | bubblewrap, same mounts | mcpbox | compared | goal |")
-	fmt.Fprintln(w, "|---|---|---|---|---|---|")
-	for _, r := range b.rows {
+	b.jailed.print(w)
+	b.network.print(w)
+}
+
+func (t *table) print(w io.Writer) {
+	if len(t.rows) == 0 {
+		return
+	}
+	fmt.Fprintf(w, "\n| | %s | compared | goal |\n", strings.Join(t.columns, " | "))
+	fmt.Fprintln(w, strings.Repeat("|---", len(t.columns)+3)+"|")
+	for _, r := range t.rows {
 		goal := r.goal
 		switch {
 		case goal == "":
