@@ -137,6 +137,8 @@ func TestAnswer(t *testing.T) {
 		{name: "bytes behind the question", query: append(asks(qA, "good", "test"), "secret"...), code: dnsmessage.RCodeFormatError, bare: true},
 		{name: "an answer", query: dnsMessage(0, [4]uint16{1, 1}, question(qA, 1, "good", "test"), []byte{0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 1, 0, 4, 1, 2, 3, 4}), code: dnsmessage.RCodeFormatError, bare: true},
 		{name: "an authority", query: dnsMessage(0, [4]uint16{1, 0, 1}, question(qA, 1, "good", "test"), []byte{0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 1, 0, 4, 1, 2, 3, 4}), code: dnsmessage.RCodeFormatError, bare: true},
+		{name: "an answer that is missing", query: dnsMessage(0, [4]uint16{1, 1}, question(qA, 1, "good", "test")), code: dnsmessage.RCodeFormatError, bare: true},
+		{name: "an authority that is missing", query: dnsMessage(0, [4]uint16{1, 0, 1}, question(qA, 1, "good", "test")), code: dnsmessage.RCodeFormatError, bare: true},
 		{name: "another additional", query: dnsMessage(0, [4]uint16{1, 0, 0, 1}, question(qA, 1, "good", "test"), []byte{0, 0, 1, 0, 1, 0, 0, 0, 1, 0, 4, 1, 2, 3, 4}), code: dnsmessage.RCodeFormatError, bare: true},
 		{name: "two OPT", query: dnsMessage(0, [4]uint16{1, 0, 0, 2}, question(qA, 1, "good", "test"), opt(0, nil), opt(0, nil)), code: dnsmessage.RCodeFormatError, bare: true},
 		{name: "OPT with a name", query: dnsMessage(0, [4]uint16{1, 0, 0, 1}, question(qA, 1, "good", "test"), append([]byte{1, 'a'}, opt(0, nil)...)), code: dnsmessage.RCodeFormatError, bare: true},

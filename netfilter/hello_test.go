@@ -26,6 +26,7 @@ func TestParseHello(t *testing.T) {
 		{"TLS 1.0", record(helloParts{kind: 1, version: 0x0301, suites: []byte{0, 1}, compressions: []byte{1, 0}, extensions: sni("good.test")}.message()), hello{name: "good.test"}, ""},
 		{"record version of SSL 3.0", append([]byte{0x16, 3, 0}, good[3:]...), hello{name: "good.test"}, ""},
 		{"record version of TLS 1.3", append([]byte{0x16, 3, 4}, good[3:]...), hello{name: "good.test"}, ""},
+		{"legacy version of TLS 1.3", record(func() helloParts { p := goodParts(sni("good.test")); p.version = 0x0304; return p }().message()), hello{name: "good.test"}, ""},
 		{"early data behind it", append(bytes.Clone(good), 0x14, 3, 3, 0, 1, 1, 0x17, 3, 3, 0, 1, 0), hello{name: "good.test"}, ""},
 		{"records of one byte", records(1, goodParts(sni("good.test")).message()), hello{name: "good.test"}, ""},
 		{"three records", records(1200, goodParts(filler, sni("good.test")).message()), hello{name: "good.test"}, ""},

@@ -70,6 +70,15 @@ func TestForwardTruncated(t *testing.T) {
 	}
 }
 
+// The largest numbers are still numbers.
+func TestForwardLargest(t *testing.T) {
+	for _, in := range []string{postWith("Content-Length: 999999999999999") + "x", chunked("fffffffffffffff\r\nx")} {
+		if out, err := forwardAll(strings.NewReader(in), never); err != io.ErrUnexpectedEOF || out != in {
+			t.Errorf("forwarded %q, error %v", out, err)
+		}
+	}
+}
+
 func TestForwardErrors(t *testing.T) {
 	broken := errors.New("broken")
 	for _, in := range []string{"", "GET /", get, get + get[:5], post("hello")[:len(post("hello"))-1], chunked("5\r\nhe")} {

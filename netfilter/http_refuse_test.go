@@ -126,6 +126,7 @@ func TestRefuseRequests(t *testing.T) {
 		{"empty length", postWith("Content-Length:") + "", "field line"},
 		{"length beyond 64 bits", postWith("Content-Length: 18446744073709551621") + "hello", "Content-Length"},
 		{"length of 16 digits", postWith("Content-Length: 1000000000000000") + "hello", "Content-Length"},
+		{"length by another name, with digits", postWith("content-length0: 5\r\nContent-Length9: 5\r\nContent{Length: 5") + "hello", "field line"},
 		{"length by another name", postWith("Content_Length: 5") + "hello", `field "Content_Length"`},
 		{"length by a third name", postWith("Content.Length: 5") + "hello", `field "Content.Length"`},
 		{"space before the colon of the length", postWith("Content-Length : 5") + "hello", "field line"},

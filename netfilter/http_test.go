@@ -79,6 +79,8 @@ func TestForwardWholeRequests(t *testing.T) {
 		{"webdav", "VERSION-CONTROL / HTTP/1.1\r\nHost: good.test\r\n\r\n"},
 		{"fields of curl", with("User-Agent: curl/8.5.0", "Accept: */*")},
 		{"field with tabs and empty field", with("X-A: a\tb \t", "X-B:", "X-C:  c")},
+		{"every letter of a method", "ABCDEFGHIJKLMNOPQRSTUVWX / HTTP/1.1\r\nHost: good.test\r\n\r\n" + "Y-Z / HTTP/1.1\r\nHost: good.test\r\n\r\n"},
+		{"every byte of a field name", with("azAZ09!#$%&'*+-.^_`|~: ~ }")},
 		{"fields that begin like others", with("X-Host: evil.test", "Host2: a", "Content-Length-Hint: 5", "Transfer-Encodings: x")},
 		{"keep-alive, TE", with("Connection: keep-alive, TE", "TE: trailers", "Keep-Alive: 5")},
 		{"proxy connection", with("Proxy-Connection: Keep-Alive")},
