@@ -73,7 +73,9 @@ func (b *bench) run() error {
 		{"starting a server", b.startServer},
 		{"pings", b.pings},
 		{"a crowd", b.manyAtOnce},
-		{"the network", b.through},
+		{"the network: downloads", b.overNetwork((*network).downloads)},
+		{"the network: connections", b.overNetwork((*network).connects)},
+		{"the network: a crowd of them", b.overNetwork((*network).crowds)},
 	} {
 		if !strings.Contains(part.name, b.only) {
 			continue

@@ -6,29 +6,28 @@ import (
 	"time"
 )
 
-// through measures the network: what a program sends and receives by each way.
-func (b *bench) through() error {
-	o, err := startOrigin()
-	if err != nil {
-		return err
-	}
-	defer o.close()
-	n := &network{origin: o, ways: b.ways(o), table: &b.network}
-	for _, w := range n.ways {
-		n.table.columns = append(n.table.columns, w.name)
-	}
-	for _, measure := range []func() error{n.downloads, n.connects, n.crowds} {
-		if err := measure(); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
+// network measures what a program sends and receives by each way.
 type network struct {
 	origin *origin
 	ways   []*way
 	table  *table
+}
+
+// overNetwork makes a part of the benchmark from one that needs the network.
+func (b *bench) overNetwork(measure func(*network) error) func() error {
+	return func() error {
+		o, err := startOrigin()
+		if err != nil {
+			return err
+		}
+		defer o.close()
+		n := &network{origin: o, ways: b.ways(o), table: &b.network}
+		n.table.columns = nil
+		for _, w := range n.ways {
+			n.table.columns = append(n.table.columns, w.name)
+		}
+		return measure(n)
+	}
 }
 
 // Where the first and the last of the ways stand.
