@@ -1,6 +1,7 @@
 package netfilter
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"strings"
@@ -163,6 +164,34 @@ func TestForwardMemory(t *testing.T) {
 		}
 		s.shrink()
 	}
+}
+
+// Long stretches go past the buffer, where the kernel can join two connections.
+func TestForwardDirectly(t *testing.T) {
+	long := strings.Repeat("x", 1<<20)
+	for in, want := range map[string]int{
+		post(long) + get: 1,
+		chunked("100000\r\n" + long + "\r\n0\r\n\r\n"):   1,
+		chunked(strings.Repeat("5\r\nhello\r\n", 1<<18)): 0,
+		post(long[:directCopy/2]):                        0,
+	} {
+		var dst direct
+		_ = forwardRequests(&dst, strings.NewReader(in), testHost, testPort, never)
+		if dst.calls != want || dst.String() != in {
+			t.Errorf("%s: %d direct copies, %d bytes", excerpt(in), dst.calls, dst.Len())
+		}
+	}
+}
+
+// direct counts how often it was told to read by itself.
+type direct struct {
+	bytes.Buffer
+	calls int
+}
+
+func (d *direct) ReadFrom(r io.Reader) (int64, error) {
+	d.calls++
+	return d.Buffer.ReadFrom(r)
 }
 
 // endless repeats a text.
