@@ -2,7 +2,6 @@ package netfilter
 
 import (
 	"errors"
-	"fmt"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -44,7 +43,12 @@ func splice(box, world *net.TCPConn, c relayConfig) relayed {
 }
 
 func spliceBy(pool *vesselPool, box, world *net.TCPConn, c relayConfig) relayed {
-	r := &relay{pool: pool, began: time.Now(), meter: c.meter, ended: make(chan error, 4)}
+	tune(box, world)
+	r := &relay{
+		box: box, world: world, pool: pool, meter: c.meter, began: time.Now(),
+		ended: make(chan error, 4), // two per direction, so that none has to wait
+		stall: make(chan struct{}, 1),
+	}
 	up := direction{relay: r, src: box, dst: world, srcName: sideBox, dstName: sideWorld}
 	down := direction{relay: r, src: world, dst: box, srcName: sideWorld, dstName: sideBox}
 	var both sync.WaitGroup
@@ -81,22 +85,27 @@ const (
 
 // relay is what the two directions of a connection share.
 type relay struct {
-	pool  *vesselPool
-	began time.Time
-	last  atomic.Int64 // when the last bytes moved, in ns since began
-	meter *meter
-	ended chan error // nil: a direction has ended; else: all must
+	box, world *net.TCPConn
+	pool       *vesselPool
+	meter      *meter
+	began      time.Time
+	last       atomic.Int64 // when bytes moved last, in ns since began
+	ended      chan error   // nil: a direction has ended; else: both must
+
+	stalled  atomic.Int32  // directions whose receiver does not read
+	stall    chan struct{} // tells wait of the first of them
+	watching atomic.Bool   // wait knows
 }
 
 // wait returns when both directions have ended, or the first error.
 func (r *relay) wait(c relayConfig) error {
-	var tick <-chan time.Time
-	var timer *time.Timer
-	if c.idle > 0 {
-		timer = time.NewTimer(c.idle)
-		defer timer.Stop()
-		tick = timer.C
+	idle, look := time.NewTimer(c.idle), time.NewTimer(stallCheck)
+	defer idle.Stop()
+	defer look.Stop()
+	if c.idle <= 0 {
+		idle.Stop()
 	}
+	look.Stop()
 	for left := 2; left > 0; {
 		select {
 		case err := <-r.ended:
@@ -106,137 +115,58 @@ func (r *relay) wait(c relayConfig) error {
 			left--
 		case <-c.stop:
 			return errStopped
-		case <-tick:
+		case <-idle.C:
 			quiet := time.Since(r.began) - time.Duration(r.last.Load())
 			if quiet >= c.idle {
 				return errIdle
 			}
-			timer.Reset(c.idle - quiet)
+			idle.Reset(c.idle - quiet)
+		case <-r.stall:
+			r.watching.Store(true)
+			look.Reset(stallCheck)
+		case <-look.C:
+			r.watching.Store(false)
+			if r.stalled.Load() > 0 {
+				if err := r.lookForResets(); err != nil {
+					return err
+				}
+				r.watching.Store(true)
+				look.Reset(stallCheck)
+			}
 		}
 	}
 	return nil
 }
 
-// direction carries the bytes of one side to the other.
-type direction struct {
-	*relay
-	src, dst         *net.TCPConn
-	srcName, dstName string
-	moved            int64
+// stallCheck is how often a relay that is stuck looks whether the sender is
+// still there. Nothing else would tell: whoever waits for the receiver to read
+// does not wait for news of the sender.
+const stallCheck = 250 * time.Millisecond
 
-	v    *vessel // only while bytes move
-	n    int     // result of the last fill, or what is left to drain
-	errs error   // of a callback
+// lookForResets reports a side that is gone.
+func (r *relay) lookForResets() error {
+	if wasReset(r.box) {
+		return side(sideBox, nil, unix.ECONNRESET)
+	}
+	if wasReset(r.world) {
+		return side(sideWorld, nil, unix.ECONNRESET)
+	}
+	return nil
 }
 
-func (d *direction) run() {
-	err := d.carry()
-	if d.v != nil { // holds bytes, unless something failed before it did
-		d.v.close()
-	}
-	d.ended <- err
-	if err == nil {
-		if err := d.watch(); err != nil {
-			d.ended <- err
-		}
-	}
-}
-
-// carry moves bytes until src ends.
-func (d *direction) carry() error {
-	in, err := d.src.SyscallConn()
+func wasReset(c *net.TCPConn) bool {
+	raw, err := c.SyscallConn()
 	if err != nil {
-		return err
-	}
-	out, err := d.dst.SyscallConn()
-	if err != nil {
-		return err
-	}
-	fill, drain := d.fill, d.drain // one allocation each
-	for {
-		if err := side(d.srcName, in.Read(fill), d.errs); err != nil {
-			return err
-		}
-		got := d.n
-		if got == 0 {
-			d.pool.put(d.v)
-			d.v = nil
-			d.dst.CloseWrite() // what may fail here, d.watch of the other direction hears
-			return nil
-		}
-		d.n = int(d.meter.take(int64(got)))
-		granted := d.n
-		err := side(d.dstName, out.Write(drain), d.errs)
-		d.moved += int64(granted - d.n)
-		d.last.Store(int64(time.Since(d.began)))
-		if err != nil {
-			return err
-		}
-		if granted < got {
-			return errBudget
-		}
-	}
-}
-
-// fill takes what has arrived. It is called with the descriptor of src, and again
-// when that is readable, until it returns true.
-func (d *direction) fill(fd uintptr) bool {
-	if d.v == nil {
-		d.v = d.pool.get()
-	}
-	d.n, d.errs = d.v.fill(int(fd))
-	if d.errs == unix.EAGAIN {
-		d.pool.put(d.v)
-		d.v = nil
 		return false
 	}
-	return true
+	gone := false
+	raw.Control(func(fd uintptr) { gone = hangups(fd)&unix.POLLERR != 0 })
+	return gone
 }
 
-// drain passes all of it on, waiting like fill.
-func (d *direction) drain(fd uintptr) bool {
-	for d.n > 0 {
-		n, err := d.v.drain(int(fd), d.n)
-		if err != nil {
-			d.errs = err
-			return err != unix.EAGAIN
-		}
-		d.n -= n
-	}
-	d.errs = nil
-	return true
-}
-
-// watch waits, after the end of what src says, for news that src is gone
-// altogether: it may have closed its end while the other side still believes
-// that somebody listens.
-func (d *direction) watch() error {
-	in, err := d.src.SyscallConn()
-	if err != nil {
-		return nil
-	}
-	var gone error
-	in.Read(func(fd uintptr) bool {
-		p := []unix.PollFd{{Fd: int32(fd)}}
-		if n, _ := unix.Poll(p, 0); n == 0 || p[0].Revents&unix.POLLERR == 0 {
-			return p[0].Revents&unix.POLLHUP != 0
-		}
-		gone = unix.ECONNRESET
-		return true
-	})
-	return side(d.srcName, nil, gone)
-}
-
-// side says whose error it is, if there is one: that of waiting or that of the
-// call itself.
-func side(name string, waiting, call error) error {
-	switch {
-	case errors.Is(waiting, net.ErrClosed):
-		return errStopped
-	case waiting != nil:
-		return fmt.Errorf("%s: %w", name, waiting)
-	case call != nil:
-		return fmt.Errorf("%s: %w", name, call)
-	}
-	return nil
+// hangups asks for the events that need no asking for: POLLERR, POLLHUP.
+func hangups(fd uintptr) int16 {
+	p := []unix.PollFd{{Fd: int32(fd)}}
+	ignoringEINTR(func() (int, error) { return unix.Poll(p, 0) })
+	return p[0].Revents
 }
