@@ -1,16 +1,13 @@
 package egress
 
 import (
-	"errors"
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"runtime"
-	"syscall"
 	"testing"
 
-	"golang.org/x/sys/unix"
+	"github.com/mcpbox/mcpbox/integration/netns"
 )
 
 // insideVariable names the directory of the programs to a copy of the test
@@ -33,9 +30,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// outside builds the programs and runs this program again in a network and a
-// mount namespace, and in a user namespace where it is not root. An error is
-// that this machine does not let us.
+// outside builds the programs and runs this program again in namespaces of its
+// own. An error is that this machine does not let us.
 func outside() (int, error) {
 	dir, err := os.MkdirTemp("", "mcpbox-egress-bin-")
 	if err != nil {
@@ -46,48 +42,19 @@ func outside() (int, error) {
 		fmt.Fprintf(os.Stderr, "build: %v\n", err)
 		return 1, nil
 	}
-	self, err := os.Executable()
-	if err != nil {
-		return 0, err
-	}
-	cmd := exec.Command(self, os.Args[1:]...)
-	cmd.Env = append(os.Environ(), insideVariable+"="+dir)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{
-		Cloneflags: unix.CLONE_NEWNET | unix.CLONE_NEWNS,
-		Pdeathsig:  syscall.SIGKILL,
-	}
-	if uid, gid := os.Getuid(), os.Getgid(); uid != 0 {
-		cmd.SysProcAttr.Cloneflags |= unix.CLONE_NEWUSER
-		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: uid, HostID: uid, Size: 1}}
-		cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{ContainerID: gid, HostID: gid, Size: 1}}
-		cmd.SysProcAttr.AmbientCaps = []uintptr{
-			unix.CAP_SYS_ADMIN, unix.CAP_NET_ADMIN, unix.CAP_NET_RAW, unix.CAP_NET_BIND_SERVICE,
-		}
-	}
-	runtime.LockOSThread() // with whose end the child would be killed
-	if err := cmd.Start(); err != nil {
-		return 0, fmt.Errorf("network namespaces: %w", err)
-	}
-	if err := cmd.Wait(); err != nil {
-		if exit := new(exec.ExitError); !errors.As(err, &exit) {
-			return 0, err
-		}
-	}
-	return max(cmd.ProcessState.ExitCode(), -1) & 0xff, nil
+	return netns.Rerun(insideVariable + "=" + dir)
 }
 
 // inside makes the world and runs the tests in it.
 func inside(m *testing.M) int {
 	// The first thread says which namespaces the process has.
 	runtime.LockOSThread()
-	code := 1
 	w, err := newWorld(os.Getenv(insideVariable))
-	if err == nil {
-		the = w
-		code = m.Run()
+	if the = w; err != nil {
+		the, lacking = nil, err
 	}
-	if err := errors.Join(err, w.close()); err != nil {
+	code := m.Run()
+	if err := w.close(); err != nil {
 		fmt.Fprintf(os.Stderr, "world: %v\n", err)
 		return 1
 	}

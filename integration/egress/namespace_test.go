@@ -1,14 +1,11 @@
 package egress
 
 import (
-	"errors"
 	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"runtime"
-	"strings"
 
+	"github.com/mcpbox/mcpbox/integration/netns"
 	"golang.org/x/sys/unix"
 )
 
@@ -51,9 +48,6 @@ type errand struct {
 
 // wire makes the world's network namespace and the cable to this one.
 func (w *world) wire() error {
-	if err := os.Setenv("PATH", os.Getenv("PATH")+":/usr/sbin:/sbin"); err != nil {
-		return err
-	}
 	w.errands = make(chan errand)
 	thread := make(chan int)
 	born := make(chan error, 1)
@@ -71,14 +65,14 @@ func (w *world) wire() error {
 		return fmt.Errorf("network namespace: %w", err)
 	}
 	cable := fmt.Sprintf("link add h0 type veth peer name w0\nlink set w0 netns /proc/%d/task/%d/ns/net\n", os.Getpid(), tid)
-	if err := ip(cable + hostSide); err != nil {
+	if err := netns.IP(cable + hostSide); err != nil {
 		return err
 	}
 	// Everybody may ping, for the control of those who must not.
 	if err := os.WriteFile("/proc/sys/net/ipv4/ping_group_range", []byte(pingers()), 0); err != nil {
 		return err
 	}
-	return w.away(func() error { return ip(worldSide) })
+	return w.away(func() error { return netns.IP(worldSide) })
 }
 
 // pingers is a range of group ids that this user namespace knows.
@@ -97,15 +91,6 @@ func (w *world) away(do func() error) error {
 	return <-e.done
 }
 
-func ip(lines string) error {
-	cmd := exec.Command("ip", "-batch", "-")
-	cmd.Stdin = strings.NewReader(lines)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("ip: %w: %s", err, out)
-	}
-	return nil
-}
-
 // The files by which the host resolves names. Only they, and no cache or
 // daemon of the real machine, may answer.
 var resolution = map[string]string{
@@ -116,27 +101,8 @@ var resolution = map[string]string{
 		"127.0.0.1 blocked.example.com\n",
 }
 
-// furnish gives the host its files, in this mount namespace only.
+// furnish gives the host its files, in this mount namespace, which goes.
 func (w *world) furnish() error {
-	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
-		return fmt.Errorf("mounts: %w", err)
-	}
-	for path, text := range resolution {
-		own := filepath.Join(w.dir, filepath.Base(path))
-		if err := os.WriteFile(own, []byte(text), 0o644); err != nil {
-			return err
-		}
-		at, err := filepath.EvalSymlinks(path)
-		if err != nil {
-			return fmt.Errorf("%w; this machine resolves no names", err)
-		}
-		if err := unix.Mount(own, at, "", unix.MS_BIND, ""); err != nil {
-			return fmt.Errorf("mount %s: %w", at, err)
-		}
-	}
-	err := unix.Mount("tmpfs", "/run/nscd", "tmpfs", 0, "")
-	if err != nil && !errors.Is(err, unix.ENOENT) {
-		return fmt.Errorf("hide nscd: %w", err)
-	}
-	return nil
+	_, err := netns.Furnish(w.dir, resolution)
+	return err
 }

@@ -22,7 +22,7 @@ var adminRows = []row{
 		run:   []string{"{probe}", "facts"},
 		quiet: true,
 		bare:  "~h0 " + hostLAN + "/24",
-		boxed: "~lo 127.0.0.1/8 ::1/128 route=0 ",
+		boxed: "~lo 127.0.0.1/8 29.77.0.1/32 ::1/128 route=0 ",
 	},
 	{
 		id: "E-1", tries: "to take over a virtual address", rules: []string{"tcp://good.example.com:7000", "tcp://*.cdn.example.net:7000"},
