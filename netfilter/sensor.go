@@ -6,6 +6,8 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"sync"
+	"time"
 
 	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
@@ -77,31 +79,72 @@ func (f *Filter) startSensor(file *os.File, kind Socket) error {
 	if err != nil {
 		return err
 	}
-	f.keep(c)
-	go f.hear(c.(*net.IPConn), kind)
+	s := &sensor{conn: c.(*net.IPConn), kind: kind, filter: f}
+	s.listening.Go(s.hear)
+	f.keep(s)
 	return nil
 }
 
-func (f *Filter) hear(c *net.IPConn, kind Socket) {
+// sensor is one that listens.
+type sensor struct {
+	conn      *net.IPConn
+	kind      Socket
+	filter    *Filter
+	listening sync.WaitGroup
+}
+
+func (s *sensor) hear() {
 	buf := make([]byte, 256)
 	for {
-		n, _, _, from, err := c.ReadMsgIP(buf, nil)
-		if errors.Is(err, net.ErrClosed) {
+		n, _, _, from, err := s.conn.ReadMsgIP(buf, nil) // with the IPv4 header, unlike ReadFromIP
+		switch {
+		case err == nil:
+			var a netip.Addr
+			if from != nil {
+				a, _ = netip.AddrFromSlice(from.IP)
+			}
+			s.tell(buf[:n], a)
+		case errors.Is(err, net.ErrClosed), errors.Is(err, os.ErrDeadlineExceeded):
 			return
 		}
-		if err != nil {
-			continue
-		}
-		p := packet{proto: byte(kind.Protocol), body: buf[:n]}
-		ok := true
-		if kind.Domain == unix.AF_INET {
-			p, ok = readIP(buf[:n])
-		} else if a, valid := netip.AddrFromSlice(from.IP); valid {
-			p.from = a
-		}
-		if proto, at, found := readRefusal(p); ok && found {
-			f.report(f.unheard(proto, at))
-		}
+	}
+}
+
+// Close reports what has been heard already, too: it tells what a server tried
+// last, and often why it ended.
+func (s *sensor) Close() error {
+	s.conn.SetReadDeadline(time.Unix(1, 0))
+	s.listening.Wait()
+	const most = 4096 // packets; the queue holds a few hundred
+	raw, err := s.conn.SyscallConn()
+	if err == nil {
+		buf := make([]byte, 256)
+		raw.Control(func(fd uintptr) {
+			for range most {
+				n, from, err := unix.Recvfrom(int(fd), buf, unix.MSG_DONTWAIT)
+				if err != nil {
+					return
+				}
+				var a netip.Addr
+				if six, ok := from.(*unix.SockaddrInet6); ok {
+					a = netip.AddrFrom16(six.Addr)
+				}
+				s.tell(buf[:n], a)
+			}
+		})
+	}
+	return s.conn.Close()
+}
+
+// tell reports the packet data, if it is a refusal. from is who sent it, which
+// the packet says itself only for IPv4.
+func (s *sensor) tell(data []byte, from netip.Addr) {
+	p, ok := packet{proto: byte(s.kind.Protocol), from: from, body: data}, true
+	if s.kind.Domain == unix.AF_INET {
+		p, ok = readIP(data)
+	}
+	if proto, at, found := readRefusal(p); ok && found {
+		s.filter.report(s.filter.unheard(proto, at))
 	}
 }
 
