@@ -100,6 +100,10 @@ func All() []Server {
 				works("start_process", args{"command": "wc -l {work}/README.md", "timeout_ms": 5000}),
 			},
 			Varies: []string{`PID \d+`, `pid \d+`, `\d+(\.\d+)?ms`},
+			Dials: []string{
+				"telemetry.desktopcommander.app:443", "desktopcommander.app:443", "googlechromelabs.github.io:443",
+				"dc-telemetry-proxy-83847352264.europe-west1.run.app:443",
+			},
 		},
 		{
 			ID:   "playwright", // starts a browser
@@ -124,11 +128,13 @@ func All() []Server {
 				works("list-connections", nil),
 				fails("list-databases", args{"connectionId": "none"}),
 			},
+			Dials: []string{"cloud.mongodb.com:443"},
 		},
 		{
-			ID:   "kubernetes", // a Node.js program that starts a Go program
-			Argv: []string{module(".bin/kubernetes-mcp-server")},
-			Env:  map[string]string{"KUBECONFIG": "{work}/kubeconfig"},
+			ID:    "kubernetes", // a Node.js program that starts a Go program
+			Argv:  []string{module(".bin/kubernetes-mcp-server")},
+			Env:   map[string]string{"KUBECONFIG": "{work}/kubeconfig"},
+			Dials: []string{"127.0.0.1:9"},
 			Calls: []Call{
 				works("configuration_view", nil),
 			},
@@ -145,9 +151,10 @@ func All() []Server {
 			},
 		},
 		{
-			ID:   "grafana", // 81 tools in one line of 102 kB
-			Argv: []string{"{go}/mcp-grafana"},
-			Env:  map[string]string{"GRAFANA_URL": "http://127.0.0.1:9", "GRAFANA_SERVICE_ACCOUNT_TOKEN": "none"},
+			ID:    "grafana", // 81 tools in one line of 102 kB
+			Argv:  []string{"{go}/mcp-grafana"},
+			Env:   map[string]string{"GRAFANA_URL": "http://127.0.0.1:9", "GRAFANA_SERVICE_ACCOUNT_TOKEN": "none"},
+			Dials: []string{"127.0.0.1:9"},
 			Calls: []Call{
 				fails("list_datasources", nil), // nothing listens there
 			},
@@ -156,7 +163,11 @@ func All() []Server {
 		// The tools of these need the internet.
 		{ID: "brave", Argv: []string{module(".bin/brave-search-mcp-server"), "--transport", "stdio"}, Env: map[string]string{"BRAVE_API_KEY": "none"}},
 		{ID: "context7", Argv: []string{module(".bin/context7-mcp")}},
-		{ID: "elasticsearch", Argv: []string{module(".bin/mcp-server-elasticsearch")}, Env: map[string]string{"ES_URL": "http://127.0.0.1:9", "ES_API_KEY": "none"}},
+		{
+			ID: "elasticsearch", Argv: []string{module(".bin/mcp-server-elasticsearch")}, Env: map[string]string{"ES_URL": "http://127.0.0.1:9", "ES_API_KEY": "none"},
+			// Its OpenTelemetry asks which cloud it is in, and where to report to.
+			Dials: []string{"metadata.google.internal:80", "100.100.100.200:80", "169.254.169.254:80", "127.0.0.1:4318"},
+		},
 		{ID: "notion", Argv: []string{module(".bin/notion-mcp-server")}, Env: map[string]string{"NOTION_TOKEN": "ntn_none"}},
 		{ID: "slack", Argv: []string{module(".bin/mcp-server-slack")}, Env: map[string]string{"SLACK_BOT_TOKEN": "xoxb-none", "SLACK_TEAM_ID": "T0"}},
 		{ID: "supabase", Argv: []string{module(".bin/mcp-server-supabase"), "--access-token=sbp_0102030405060708090a0b0c0d0e0f1011121314", "--features=account,database"}},

@@ -11,6 +11,8 @@
 // asked of it. The demonstration (directory demo) and the benchmark
 // (../bench) start servers by the same table.
 //
-// Not here: server-redis, which answers nothing until it reaches a Redis
-// outside the box; mcp-remote, which is the same with a host on the internet.
+// The tests send nothing into the network of the machine: they run in a network
+// namespace of their own. For the servers whose work is on the internet, an
+// origin inside it has the names of the real sites, says just enough to satisfy
+// the servers, and writes down who was called.
 package servers

@@ -20,6 +20,9 @@ type Server struct {
 	// Box holds the flags of mcpbox run that the server needs beyond
 	// "--rw {work}".
 	Box []string
+	// Dials is where the server connects to without being asked, "name:port" or
+	// "address:port". A box that does not allow it says so.
+	Dials []string
 	// NoWork is for a server whose box may have no directory declared.
 	NoWork bool
 	// Calls are its test calls, in order. None means that every tool needs a

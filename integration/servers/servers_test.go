@@ -58,7 +58,7 @@ func compare(t *testing.T, who account, s Server, p Place, box string) {
 		same(t, "files left behind", bareTree, boxedTree)
 	}
 	for line := range strings.Lines(stderr) {
-		if strings.HasPrefix(line, "mcpbox: ") {
+		if strings.HasPrefix(line, "mcpbox: ") && (len(s.Dials) == 0 || !said(line, s.ID, "")) {
 			t.Errorf("mcpbox was not quiet: %s", line)
 		}
 	}
