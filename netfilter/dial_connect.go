@@ -15,6 +15,8 @@ import (
 func connect(ctx context.Context, list []netip.AddrPort, judge func(netip.AddrPort) error) (*net.TCPConn, netip.AddrPort, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	over := make(chan struct{}) // nobody waits for the rest
+	defer close(over)
 	type attempt struct {
 		at   netip.AddrPort
 		conn *net.TCPConn
@@ -26,7 +28,7 @@ func connect(ctx context.Context, list []netip.AddrPort, judge func(netip.AddrPo
 			c, err := connectTo(ctx, at, judge)
 			select {
 			case results <- attempt{at, c, err}:
-			case <-ctx.Done():
+			case <-over:
 				if c != nil {
 					c.Close()
 				}
