@@ -93,7 +93,7 @@ func TestForwardWholeRequests(t *testing.T) {
 		{"expect", postWith("Expect: 100-continue\r\nContent-Length: 2") + "ab"},
 		{"PUT, PATCH, OPTIONS with a body", strings.ReplaceAll(post("x"), "POST", "PUT") + strings.ReplaceAll(post("x"), "POST", "PATCH") + strings.ReplaceAll(post("x"), "POST", "OPTIONS")},
 		{"no chunk but the last", chunked("0\r\n\r\n")},
-		{"chunks", chunked("5\r\nhello\r\nA\r\n0123456789\r\na\r\n0123456789\r\n0\r\n\r\n")},
+		{"chunks", chunked("5\r\nhello\r\nA\r\n0123456789\r\na\r\n0123456789\r\nF\r\n0123456789abcde\r\n0\r\n\r\n")},
 		{"chunk like a request", chunked("23\r\nGET / HTTP/1.1\r\nHost: evil.test\r\n\r\n\r\n0\r\n\r\n") + get},
 		{"chunks of every byte, then more", chunked("100\r\n"+allBytes()+"\r\n0\r\n\r\n") + get + post("x")},
 		{"body of 100 KiB", post(strings.Repeat("x", 100<<10)) + get},
