@@ -111,22 +111,25 @@ func sent(t *testing.T) traffic {
 func TestSentCounts(t *testing.T) {
 	need(t, noNetwork == nil, "no network namespace of the test's own")
 	before := sent(t)
-	for _, network := range []string{"udp4", "udp6", "tcp4"} {
-		address := "127.0.0.1:1"
-		if network == "udp6" {
-			address = "[::1]:1"
+	want := traffic{connections: 1}
+	for _, at := range []string{"127.0.0.1:1", "[::1]:1"} {
+		c, err := net.Dial("udp", at)
+		if err != nil {
+			t.Logf("%v: no IPv6 here?", err)
+			continue
 		}
-		c, err := net.Dial(network, address)
-		if err == nil {
-			_, err = c.Write([]byte("x"))
-			c.Close()
+		if _, err := c.Write([]byte("x")); err != nil {
+			t.Error(err)
 		}
-		if refused := network == "tcp4"; refused != (err != nil) {
-			t.Errorf("%s: %v", network, err)
-		}
+		c.Close()
+		want.datagrams++
+	}
+	if _, err := net.Dial("tcp", "127.0.0.1:1"); err == nil {
+		t.Error("somebody listens on port 1")
 	}
 	after := sent(t)
-	if got := (traffic{after.connections - before.connections, after.datagrams - before.datagrams}); got != (traffic{1, 2}) {
-		t.Errorf("a connection and two datagrams were counted as %+v", got)
+	same(t, "what was counted", want, traffic{after.connections - before.connections, after.datagrams - before.datagrams})
+	if want.datagrams == 0 {
+		t.Error("no datagram was sent")
 	}
 }

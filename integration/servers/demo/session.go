@@ -47,6 +47,17 @@ func (s *session) close() {
 	s.cancel()
 }
 
+// refusals is what mcpbox said on stderr about connections, once s is closed.
+func (s *session) refusals() string {
+	said := ""
+	for line := range strings.Lines(s.stderr.String()) {
+		if strings.HasPrefix(line, "mcpbox: ") && strings.Contains(line, ": refused ") {
+			said += strings.TrimSpace(line) + " "
+		}
+	}
+	return said
+}
+
 // call is the text of the tool's answer, and whether it did what was asked.
 func (s *session) call(tool string, args map[string]any) (text string, done bool) {
 	res, err := s.CallTool(s.ctx, &mcp.CallToolParams{Name: tool, Arguments: args})
