@@ -130,3 +130,12 @@ func (a account) command(w *world, args ...string) *exec.Cmd {
 	}
 	return cmd
 }
+
+// rightful is the probe's attempt to change the network, by somebody who has
+// every right in a network namespace of its own.
+func (w *world) rightful(verb string) *exec.Cmd {
+	cmd := exec.Command("/bin/sh", "-c", `PATH=$PATH:/usr/sbin:/sbin
+ip link set lo up && ip route add local 0.0.0.0/0 dev lo && exec "$1" admin "$2"`, "-", w.file("probe"), verb)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET, Pdeathsig: unix.SIGKILL}
+	return cmd
+}

@@ -139,7 +139,7 @@ func burst(args []string) (string, error) {
 	return strings.Trim(fmt.Sprint(count), "map[]"), nil
 }
 
-// wander prints how many of the names could be connected to.
+// wander prints how many of the names lead to an echo server.
 func wander(args []string) (string, error) {
 	if len(args) != 3 {
 		return "", errUsage
@@ -154,7 +154,9 @@ func wander(args []string) (string, error) {
 		c, err := new(net.Dialer).DialContext(ctx, "tcp4", net.JoinHostPort(fmt.Sprintf("w%d.%s", i, args[2]), args[1]))
 		cancel()
 		if err == nil {
-			reached++
+			if bounce(c) == nil {
+				reached++
+			}
 			c.Close()
 		}
 	}

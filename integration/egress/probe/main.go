@@ -11,8 +11,9 @@
 //	probe pour ADDRESS BYTES          sends to an echo server, and compares what comes back
 //	probe many ADDRESS N              holds N connections to an echo server at once
 //	probe flood ADDRESS N             begins N connections and gives each up at once
+//	probe scan N                      connects to N addresses
 //	probe burst NETWORK SERVER N SUFFIX  asks for N names below SUFFIX
-//	probe wander N PORT SUFFIX        looks up and connects to N names below SUFFIX
+//	probe wander N PORT SUFFIX        talks to echo servers of N names below SUFFIX
 //	probe squat ADDRESS PREFIX        takes ADDRESS's port of a range of addresses, then says
 //	probe admin VERB                  changes the network's configuration, see admin.go
 //	probe facts                       prints what the network looks like from here
@@ -60,7 +61,7 @@ type verb func(args []string) (string, error)
 func verbs() map[string]verb {
 	return map[string]verb{
 		"dial": dial, "say": say, "raw": raw, "hello": hello, "ask": ask, "get": get, "post": post, "pour": pour,
-		"many": many, "flood": flood, "burst": burst, "wander": wander, "squat": squat, "admin": admin, "facts": facts,
+		"many": many, "flood": flood, "scan": scan, "burst": burst, "wander": wander, "squat": squat, "admin": admin, "facts": facts,
 		"serve": serve, "hold": hold,
 	}
 }

@@ -1,0 +1,148 @@
+package egress
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// T-E1: with the launcher die the box and every connection.
+func TestLauncherDeath(t *testing.T) {
+	eachAccount(t, func(t *testing.T, w *world, a account) {
+		r := row{rules: []string{"tcp://good.example.com:7000"}}
+		cmd, journal := w.box(t, a, r, w.file("probe"), "hold", "good.example.com:7000")
+		s := start(t, cmd)
+		if line := s.line(); line != "held" {
+			t.Fatalf("%q: %s", line, s.stderr())
+		}
+		if n := holders(); n == 0 {
+			t.Fatal("no process of the box is to be seen, so that its absence proves nothing")
+		}
+		if err := cmd.Process.Signal(syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		_ = cmd.Wait()
+		gone := false
+		for range 200 {
+			if gone = holders() == 0; gone {
+				break
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		if !gone {
+			t.Error("the box outlives its launcher")
+		}
+		if _, err := w.watch.report(); err != nil {
+			t.Errorf("a connection outlives its launcher: %v", err)
+		}
+		journal()
+	})
+}
+
+// holders counts the processes that hold a connection.
+func holders() (n int) {
+	files, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	for _, f := range files {
+		b, _ := os.ReadFile(f)
+		if strings.Contains(string(b), "probe\x00hold\x00") && !strings.Contains(string(b), "mcpbox\x00run") {
+			n++
+		}
+	}
+	return n
+}
+
+// E-7: TLS that begins and does not go on is ended, and so is what does not
+// begin.
+func TestStall(t *testing.T) {
+	w := needWorld(t)
+	r := row{
+		rules: []string{"good.example.com:443"},
+		run:   []string{"sh", "-c", `{probe} hello good.example.com:443 stall & {probe} hello good.example.com:443 silent & wait`},
+	}
+	users := accounts(t)
+	w.rewind()
+	bare := start(t, users[0].command(w, w.args(t, r.run, "")...))
+	var boxes []*session
+	var ends []func() string
+	for _, a := range users {
+		cmd, journal := w.box(t, a, r, w.args(t, r.run, "")...)
+		boxes, ends = append(boxes, start(t, cmd)), append(ends, journal)
+	}
+	for i, s := range boxes {
+		for range 2 {
+			if line := s.line(); !matches(reset, line) {
+				t.Errorf("%s: %q, want %s", users[i].name, line, reset)
+			}
+		}
+		s.end()
+		got := ran{stderr: s.stderr(), journal: ends[i]()}
+		if list := got.refusals(t); !same(list, []string{
+			// The last says nothing, and may be one that waits for its server.
+			"refused tcp good.example.com:443", "refused tcp good.example.com:443 allow tcp://good.example.com:443",
+		}) {
+			t.Errorf("%s: journal: %q", users[i].name, list)
+		}
+	}
+	for range 2 {
+		if line := bare.line(); line != "timeout" {
+			t.Errorf("bare: %q", line)
+		}
+	}
+	bare.end()
+	if _, err := w.watch.report(); err != nil {
+		t.Error(err)
+	}
+}
+
+// E12: rules are those of the start. What changes in the policy file afterwards
+// changes nothing.
+func TestPolicyEdit(t *testing.T) {
+	eachAccount(t, func(t *testing.T, w *world, a account) {
+		try := w.file("probe") + " dial tcp good.example.com:443"
+		cmd, journal := w.box(t, a, row{policy: "[network]\nallow = []\n"}, "/bin/sh", "-c", try+"; read x; "+try)
+		s := start(t, cmd)
+		if line := s.line(); line != "NXDOMAIN" {
+			t.Errorf("before: %q", line)
+		}
+		a.policy(t, "client", "[network]\nallow = [\"good.example.com:443\"]\n")
+		s.tell("go on")
+		if line := s.line(); line != "NXDOMAIN" {
+			t.Errorf("after: %q", line)
+		}
+		s.end()
+		journal()
+		// The control: the next run obeys it.
+		cmd, journal = w.box(t, a, row{policy: "[network]\nallow = [\"good.example.com:443\"]\n"}, "/bin/sh", "-c", try)
+		if got := run(t, cmd); got.outcome() != "connected" {
+			t.Errorf("control: %q: %s", got.outcome(), got.stderr)
+		}
+		journal()
+	})
+}
+
+// What is refused is said while the server runs, two seconds after the first
+// time, and not again at the end.
+func TestToldWhileRunning(t *testing.T) {
+	eachAccount(t, func(t *testing.T, w *world, a account) {
+		try := w.file("probe") + " dial tcp 1.1.1.1:443 evil.test:443"
+		cmd, journal := w.box(t, a, row{}, "/bin/sh", "-c", try+"; read x")
+		s := start(t, cmd)
+		s.line()
+		want := "mcpbox: client: refused 1.1.1.1:443, evil.test: no rule allows it; to allow, add: --egress 1.1.1.1:443 --egress evil.test:443\n"
+		began := time.Now()
+		for s.stderr() == "" && time.Since(began) < 10*time.Second {
+			time.Sleep(20 * time.Millisecond)
+		}
+		if s.stderr() != want {
+			t.Errorf("said %q, want %q", s.stderr(), want)
+		}
+		s.end()
+		if s.stderr() != want {
+			t.Errorf("said %q in the end, want %q", s.stderr(), want)
+		}
+		journal()
+	})
+}
