@@ -2,6 +2,7 @@ package servers
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/json"
 	"net"
 	"os"
@@ -38,7 +39,7 @@ func connects(t *testing.T, home, id string) (done, not []string) {
 		}
 		switch c.Verdict {
 		case "connected":
-			done = append(done, net.JoinHostPort(c.Name, strconv.Itoa(c.Port)))
+			done = append(done, net.JoinHostPort(cmp.Or(c.Name, c.Address), strconv.Itoa(c.Port)))
 		case "closed":
 		case "refused":
 			not = append(not, c.Allow)
