@@ -75,8 +75,13 @@ func serveAll(serve func(*net.TCPConn) error) error {
 	}
 }
 
-// startRole starts a process and returns its address.
-func startRole(t testing.TB, role string) string {
+// player is a process that plays a role.
+type player struct {
+	addr string // where it serves
+	pid  int
+}
+
+func startRole(t testing.TB, role string) player {
 	t.Helper()
 	cmd := exec.Command("/proc/self/exe", "-test.run=^TestRole$")
 	cmd.Env, cmd.Stderr = append(os.Environ(), "NETFILTER_ROLE="+role), os.Stderr
@@ -90,19 +95,19 @@ func startRole(t testing.TB, role string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return strings.TrimSpace(line)
+	return player{strings.TrimSpace(line), cmd.Process.Pid}
 }
 
 // The throughput of a relay between two programs, as a share of that of one
 // connection. Both are measured in turns, since machines change their speed.
 func BenchmarkSplice(b *testing.B) {
 	bare := startRole(b, "source")
-	relayed := startRole(b, "relay "+bare)
+	relayed := startRole(b, "relay "+bare.addr)
 	const amount = 1 << 30
 	var direct, spliced []float64
 	for b.Loop() {
-		direct = append(direct, download(b, bare, amount))
-		spliced = append(spliced, download(b, relayed, amount))
+		direct = append(direct, download(b, bare.addr, amount))
+		spliced = append(spliced, download(b, relayed.addr, amount))
 	}
 	slices.Sort(direct)
 	slices.Sort(spliced)
@@ -135,7 +140,7 @@ func download(t testing.TB, addr string, amount int64) float64 {
 // The delay that a relay adds to a small message and its answer.
 func BenchmarkRoundTrip(b *testing.B) {
 	bare := startRole(b, "echo")
-	for _, c := range []struct{ name, addr string }{{"bare", bare}, {"relay", startRole(b, "relay "+bare)}} {
+	for _, c := range []struct{ name, addr string }{{"bare", bare.addr}, {"relay", startRole(b, "relay "+bare.addr).addr}} {
 		b.Run(c.name, func(b *testing.B) {
 			conn, err := net.Dial("tcp", c.addr)
 			if err != nil {
