@@ -160,7 +160,7 @@ func (f *Filter) judge(first []byte, name string) (proto, error) {
 }
 
 var (
-	errECH        = &refusal{reason: "the TLS server name is encrypted"}
+	errECH        = &refusal{reason: `the TLS server name is encrypted, which [network] ech = "allow" would let pass`}
 	errForeign    = &refusal{reason: "it is neither TLS nor HTTP"}
 	errUnfinished = &refusal{reason: "the program did not finish saying what it is"}
 	errSilent     = &refusal{reason: "the program waits for the other side to begin, which neither TLS nor HTTP does"}

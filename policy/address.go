@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -144,3 +145,6 @@ func privateRanges() []netip.Prefix {
 		v6(7, 0, 0xfc), v6(10, 0, 0xfe, 0xc0),
 	}
 }
+
+// IsMetadata reports whether an address is that of a cloud's metadata service.
+func IsMetadata(a netip.Addr) bool { return slices.Contains(metadata(), a) }

@@ -52,7 +52,7 @@ func (b *builder) noteRule(r Rule) {
 		if what := sharedHost(r); what != "" {
 			say(Information, "shared_host", what)
 		}
-	case r.Prefix.IsSingleIP() && slices.Contains(metadata(), r.Prefix.Addr()):
+	case r.Prefix.IsSingleIP() && IsMetadata(r.Prefix.Addr()):
 		say(Warning, "metadata", "is where a cloud tells a machine about itself: the program can get this machine's credentials there")
 	case slices.ContainsFunc(loopbackRanges(), r.Prefix.Overlaps):
 		say(Information, "loopback", "reaches a service of this machine, which may trust whoever comes from it")

@@ -50,7 +50,7 @@ func (r Rule) MatchName(name string) bool {
 // metadata services of clouds are covered by rules for them alone, and by no
 // range.
 func (r Rule) MatchAddr(a netip.Addr) bool {
-	return r.Prefix.Contains(a) && (r.Prefix.IsSingleIP() || !slices.Contains(metadata(), a))
+	return r.Prefix.Contains(a) && (r.Prefix.IsSingleIP() || !IsMetadata(a))
 }
 
 // String writes r in the one way that all rules of the same meaning have.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/mcpbox/mcpbox/cmd/mcpbox/internal/journal"
 	"github.com/mcpbox/mcpbox/netfilter"
+	"github.com/mcpbox/mcpbox/policy"
 )
 
 // The server decides how often the filter has something to report, so what is
@@ -145,7 +146,9 @@ func (t *traffic) line() string {
 		if !slices.Contains(why, e.Reason) {
 			why = append(why, e.Reason)
 		}
-		if flag := "--egress " + shellQuote(e.Allow); e.Allow != "" && !slices.Contains(flags, flag) {
+		// Not what hands out the machine's credentials: nobody should allow that
+		// by pasting a line.
+		if flag := "--egress " + shellQuote(e.Allow); e.Allow != "" && !policy.IsMetadata(e.Address) && !slices.Contains(flags, flag) {
 			flags = append(flags, flag)
 		}
 	}

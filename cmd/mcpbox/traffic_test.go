@@ -69,6 +69,9 @@ func TestTrafficLine(t *testing.T) {
 		{[]netfilter.Event{refusedName("a.test"), refusedName("a.test"),
 			{Kind: netfilter.Refused, Proto: "tcp", Address: one, Port: 80, Reason: "no rule allows it", Allow: "1.1.1.1:80"}},
 			"x: refused a.test, 1.1.1.1:80: no rule allows it; to allow, add: --egress a.test:443 --egress 1.1.1.1:80"},
+		// Nobody should paste this.
+		{[]netfilter.Event{{Kind: netfilter.Refused, Proto: "tcp", Address: netip.MustParseAddr("169.254.169.254"), Port: 80, Reason: "no rule allows it", Allow: "169.254.169.254:80"}},
+			"x: refused 169.254.169.254:80: no rule allows it"},
 		{[]netfilter.Event{{Kind: netfilter.Refused, Proto: "tcp", Name: "a.test", Port: 443, Rule: "a.test:443", Reason: `the TLS server name is "b.test", not "a.test"`}},
 			`x: refused a.test:443: the TLS server name is "b.test", not "a.test"`},
 		// QUIC has a successor in the same breath: TCP.

@@ -5,12 +5,15 @@ import (
 	"cmp"
 	"encoding/json"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/mcpbox/mcpbox/policy"
 )
 
 // connects reads in the journal of the one run of a server where it got, and
@@ -53,11 +56,15 @@ func connects(t *testing.T, home, id string) (done, not []string) {
 }
 
 // said reports whether mcpbox wrote on stderr that it refused something and, if
-// rule is not empty, that rule would allow it.
+// rule is not empty, that rule would allow it; for a metadata service, which is
+// not to be allowed by pasting a line, only the former.
 func said(stderr, id, rule string) bool {
 	for line := range strings.Lines(stderr) {
 		refused, ok := strings.CutPrefix(line, "mcpbox: "+id+": refused ")
 		words := strings.Fields(refused)
+		if at, err := netip.ParseAddrPort(rule); ok && err == nil && policy.IsMetadata(at.Addr()) {
+			return strings.Contains(refused, rule)
+		}
 		if ok && (rule == "" || slices.Contains(words, rule) && slices.Contains(words, "--egress")) {
 			return true
 		}
