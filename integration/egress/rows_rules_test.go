@@ -3,6 +3,34 @@ package egress
 // ruleRows are what each kind of rule allows, and what it stops at.
 var ruleRows = []row{
 	{
+		id: "use", tries: "a program that asks only for configured families", rules: []string{"good.example.com:443"},
+		run:   []string{"sh", "-c", "getent ahostsv4 good.example.com | sed -n 's/.*STREAM.*/found/p'"},
+		boxed: "found", heard: nil,
+	},
+	{
+		id: "use", tries: "a port that is not the usual one", rules: []string{"good.example.com:8080,8443"},
+		run:   []string{"curl", "-sS", "http://good.example.com:8080/", "https://good.example.com:8443/"},
+		boxed: "HTTP/1.1 http good.example.com:8080 HTTP/2.0 https good.example.com:8443",
+		heard: []string{"dns good.example.com", "tcp good:8080", "bytes good:8080", "tcp good:8443", "bytes good:8443"},
+	},
+	{
+		id: "use", tries: "a network of IPv6", rules: []string{"[fd12:3456::/32]:7000"},
+		run:   []string{"{probe}", "say", "tcp", "[fd12:3456::1]:7000", "six"},
+		boxed: "six", heard: []string{"tcp [fd12:3456::1]:7000", "bytes [fd12:3456::1]:7000"},
+	},
+	{
+		id: "E-3", tries: "a network with a metadata service in it", rules: []string{"169.254.0.0/16:7000"},
+		run:  []string{"sh", "-c", "{probe} say tcp 169.254.7.7:7000 link; {probe} say tcp 169.254.169.254:7000 {secret}"},
+		bare: "~link s", boxed: "link ECONNRESET|link EPIPE|link EOF",
+		heard:   []string{"tcp 169.254.7.7:7000", "bytes 169.254.7.7:7000"},
+		refused: []string{"refused tcp 169.254.169.254:7000 allow 169.254.169.254:7000"},
+	},
+	{
+		id: "use", tries: "a metadata service that a rule names", rules: []string{"169.254.169.254:80"},
+		run:   []string{"curl", "-sS", "http://169.254.169.254/"},
+		boxed: "HTTP/1.1 http 169.254.169.254", heard: []string{"tcp 169.254.169.254:80", "bytes 169.254.169.254:80"},
+	},
+	{
 		id: "E-6", tries: "a name below a suffix", rules: []string{"*.cdn.example.net:443"},
 		run:   []string{"{probe}", "get", "https://a.b.cdn.example.net/"},
 		boxed: "HTTP/2.0 https a.b.cdn.example.net", heard: https("a.b.cdn.example.net", "cdn:443"),

@@ -63,7 +63,10 @@ func said(stderr, id, rule string) bool {
 		refused, ok := strings.CutPrefix(line, "mcpbox: "+id+": refused ")
 		words := strings.Fields(refused)
 		if at, err := netip.ParseAddrPort(rule); ok && err == nil && policy.IsMetadata(at.Addr()) {
-			return strings.Contains(refused, rule)
+			if strings.Contains(refused, rule) {
+				return true
+			}
+			continue
 		}
 		if ok && (rule == "" || slices.Contains(words, rule) && slices.Contains(words, "--egress")) {
 			return true
