@@ -320,6 +320,13 @@ func TestDialSilent(t *testing.T) {
 		t.Errorf("took %v: the first address was not tried, or for too long", took)
 	}
 
+	// One that refuses is not waited for.
+	w.set("closed.test", "198.51.100.1 198.51.100.2 198.51.100.3 198.51.100.4 198.51.100.5 198.51.100.6 198.51.100.7 198.51.100.8")
+	began = time.Now()
+	if _, _, err := d.dialName(context.Background(), "closed.test", uint16(port)); !errors.Is(err, syscall.ECONNREFUSED) || time.Since(began) > 5*stagger {
+		t.Errorf("%v after %v", err, time.Since(began))
+	}
+
 	w.set("silent.test", silent)
 	d.timeout = 300 * time.Millisecond
 	began = time.Now()

@@ -232,6 +232,32 @@ func TestSniffs(t *testing.T) {
 	}
 }
 
+// A request that begins and does not go on holds a connection of the origin's for
+// a few seconds only.
+func TestHalfRequest(t *testing.T) {
+	defer func(d time.Duration) { headTimeout = d }(headTimeout)
+	headTimeout = 100 * time.Millisecond
+	e := newEngine(t, 0, "good.test:PORT", "127.0.0.1:PORT")
+	c := e.connect("good.test")
+	io.WriteString(c, "GET / HTTP/1.1\r\nHo")
+	if n, err := c.Read(make([]byte, 1)); err == nil {
+		t.Errorf("%d bytes came", n)
+	}
+	if kinds, _ := e.kinds(); !slices.Equal(kinds, []Kind{Connected, Refused, Closed}) || len(e.heard) > 0 {
+		t.Errorf("%v, the origin heard %q", kinds, e.heard)
+	}
+	// A whole one may take its time with the next.
+	e = newEngine(t, 0, "good.test:PORT", "127.0.0.1:PORT")
+	c = e.connect("good.test")
+	for range 2 {
+		io.WriteString(c, "GET / HTTP/1.1\r\nHost: good.test\r\n\r\n")
+		if _, err := io.ReadFull(c, make([]byte, 35)); err != nil {
+			t.Error(err)
+		}
+		time.Sleep(2 * headTimeout)
+	}
+}
+
 // A name that leads into this machine is refused, unless a rule names the
 // address, too; the report says which rule that would be.
 func TestForbiddenAddress(t *testing.T) {

@@ -15,6 +15,10 @@ import (
 // reads.
 const lingerTimeout = 30 * time.Second
 
+// headTimeout is how long the first request head may take to arrive. Only tests
+// change it.
+var headTimeout = 10 * time.Second
+
 // maxReplyHead bounds what is looked at of the first reply.
 const maxReplyHead = 64 << 10
 
@@ -46,7 +50,15 @@ type httpFlow struct {
 
 // requests carries what the program asks, until it has no more to ask.
 func (h *httpFlow) requests(first []byte, to Event) error {
-	dst := &metered{h.world, h.relay, &h.sent}
+	begun := false
+	dst := &metered{Writer: h.world, relay: h.relay, count: &h.sent}
+	h.box.SetReadDeadline(time.Now().Add(headTimeout))
+	dst.before = func() {
+		if !begun {
+			begun = true
+			h.box.SetReadDeadline(time.Time{})
+		}
+	}
 	src := io.MultiReader(bytes.NewReader(first), h.box)
 	err := forwardRequests(dst, src, to.Name, to.Port, func() (bool, error) {
 		return <-h.status == 101, nil
@@ -54,7 +66,10 @@ func (h *httpFlow) requests(first []byte, to Event) error {
 	if errors.Is(err, errSwitched) {
 		_, err = io.Copy(dst, h.box)
 	}
-	if errors.Is(err, os.ErrDeadlineExceeded) {
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded) && !begun:
+		err = errUnfinished
+	case errors.Is(err, os.ErrDeadlineExceeded):
 		err = nil // of replies: nobody listens any more
 	}
 	if err == nil {
@@ -82,7 +97,7 @@ func (h *httpFlow) replies() error {
 // and tells its status.
 func (h *httpFlow) firstReply() error {
 	defer close(h.status)
-	dst := &metered{h.box, h.relay, &h.received}
+	dst := &metered{Writer: h.box, relay: h.relay, count: &h.received}
 	var head []byte
 	buf := make([]byte, 4<<10)
 	for len(head) <= maxReplyHead {
@@ -127,11 +142,15 @@ func finalStatus(head *[]byte) (code int, done bool) {
 // metered counts before it writes.
 type metered struct {
 	io.Writer
-	relay *relay
-	count *int64
+	relay  *relay
+	count  *int64
+	before func() // called before each Write, unless it is nil
 }
 
 func (m *metered) Write(b []byte) (int, error) {
+	if m.before != nil {
+		m.before()
+	}
 	granted := int(m.relay.meter.take(int64(len(b))))
 	n, err := m.Writer.Write(b[:granted])
 	*m.count += int64(n)

@@ -82,16 +82,17 @@ func (f *Filter) admit(c *net.TCPConn) {
 	if v.reason == "" {
 		select {
 		case f.slots <- struct{}{}:
-			if f.begin() {
-				go func() {
-					defer f.serving.Done()
-					defer func() { <-f.slots }()
-					f.serve(c, to, v)
-				}()
+			if !f.begin() { // the box has ended, and nobody waits for an answer
+				<-f.slots
+				reset(c)
 				return
 			}
-			<-f.slots
-			v.reason = reasonCut
+			go func() {
+				defer f.serving.Done()
+				defer func() { <-f.slots }()
+				f.serve(c, to, v)
+			}()
+			return
 		default:
 			v.reason = "more than 512 connections at once"
 		}

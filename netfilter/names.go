@@ -39,6 +39,13 @@ func (n *names) at(a netip.Addr) *destination {
 	return n.byAddr[a]
 }
 
+// known returns what already stands for name, or nil.
+func (n *names) known(name string) *destination {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.byName[name]
+}
+
 var (
 	errUnknownName = errors.New("no rule allows it")
 	errTooMany     = errors.New("too many names below suffix rules")

@@ -144,7 +144,14 @@ func (f *Filter) serveTCP(c *net.TCPConn) {
 
 // lookup says what a name stands for. It asks nobody.
 func (f *Filter) lookup(name string, kind dnsmessage.Type) (netip.Addr, dnsVerdict) {
-	if f.isCut.Load() || !f.queries.take() {
+	if f.isCut.Load() {
+		return netip.Addr{}, dnsBusy
+	}
+	// Known names cost nobody anything, and are not to suffer from others.
+	if d := f.names.known(name); d != nil {
+		return d.virtual, dnsFound
+	}
+	if !f.queries.take() {
 		return netip.Addr{}, dnsBusy
 	}
 	d, err := f.names.find(name, f.listen)
