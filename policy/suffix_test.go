@@ -28,6 +28,9 @@ func libraryRules(t *testing.T) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if len(bytes.TrimSpace(dir)) == 0 && os.Geteuid() != 0 {
+		t.Skip("needs the source of golang.org/x/net, which lies in the cache of who built this test")
+	}
 	table := func(name string) []byte {
 		data, err := os.ReadFile(filepath.Join(string(bytes.TrimSpace(dir)), "publicsuffix", "data", name))
 		if err != nil {
