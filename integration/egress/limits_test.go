@@ -122,8 +122,7 @@ func TestBudget(t *testing.T) {
 func TestWander(t *testing.T) {
 	eachAccount(t, func(t *testing.T, w *world, a account) {
 		r := row{rules: []string{"tcp://*.cdn.example.net:7000", "good.example.com:443"},
-			// The second needs a moment in which nobody asks for names.
-			run: []string{"sh", "-c", "{probe} wander 600 7000 cdn.example.net; sleep 1; {probe} get https://good.example.com/"}}
+			run: []string{"sh", "-c", "{probe} wander 600 7000 cdn.example.net; {probe} get https://good.example.com/"}}
 		bare := run(t, a.command(w, w.args(t, r.run, "")...))
 		if !strings.HasPrefix(bare.outcome(), "600 ") {
 			t.Fatalf("bare: %q", bare.outcome())
