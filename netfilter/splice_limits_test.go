@@ -170,6 +170,7 @@ func TestSpliceStop(t *testing.T) {
 // Many at once: nothing is mixed up, and nothing stays behind.
 func TestSpliceMany(t *testing.T) {
 	const n, size = 256, 200_000
+	tcpPair(t) // with what the first connection of a process opens besides
 	goroutines, files := runtime.NumGoroutine(), countFiles(t)
 	t.Run("all", func(t *testing.T) {
 		pool := &vesselPool{size: pipeSize, most: maxPipes}
@@ -237,7 +238,9 @@ func TestSpliceMemory(t *testing.T) {
 			if err != nil {
 				return
 			}
-			go io.Copy(c, c)
+			// By a buffer: Go's own splice keeps a pipe of 1 MiB while it waits,
+			// and a user may not have many.
+			go io.Copy(struct{ io.Writer }{c}, struct{ io.Reader }{c})
 		}
 	}()
 	relay := startRole(t, "relay "+l.Addr().String())
