@@ -162,10 +162,10 @@ func (e *engine) kinds() (kinds []Kind, last Event) {
 
 // ask sends text, and returns what comes back until the end.
 func ask(c net.Conn, text string) string {
-	io.WriteString(c, text)
+	_, werr := io.WriteString(c, text)
 	c.(*net.TCPConn).CloseWrite()
 	got, err := io.ReadAll(c)
-	if err != nil {
+	if err != nil || werr != nil {
 		return string(got) + "!"
 	}
 	return string(got)

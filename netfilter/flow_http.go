@@ -26,8 +26,8 @@ const maxReplyHead = 64 << 10
 // way out. Replies pass as they are; only the head of the first is looked at, to
 // see whether the connection has become a WebSocket.
 func carryHTTP(box, world *net.TCPConn, first []byte, to Event, c relayConfig) relayed {
-	r := &relay{pool: &vessels, began: time.Now(), meter: c.meter, ended: make(chan error, 4)}
-	h := &httpFlow{relay: r, box: box, world: world, status: make(chan int, 1)}
+	r := newRelay(&vessels, box, world, c.meter)
+	h := &httpFlow{relay: r, status: make(chan int, 1)}
 	var both sync.WaitGroup
 	both.Go(func() { r.ended <- h.requests(first, to) })
 	both.Go(func() { r.ended <- h.replies() })
@@ -43,7 +43,6 @@ func carryHTTP(box, world *net.TCPConn, first []byte, to Event, c relayConfig) r
 
 type httpFlow struct {
 	*relay
-	box, world     *net.TCPConn
 	sent, received int64
 	status         chan int // of the first reply; closed if there is none
 }

@@ -43,12 +43,7 @@ func splice(box, world *net.TCPConn, c relayConfig) relayed {
 }
 
 func spliceBy(pool *vesselPool, box, world *net.TCPConn, c relayConfig) relayed {
-	tune(box, world)
-	r := &relay{
-		box: box, world: world, pool: pool, meter: c.meter, began: time.Now(),
-		ended: make(chan error, 4), // two per direction, so that none has to wait
-		stall: make(chan struct{}, 1),
-	}
+	r := newRelay(pool, box, world, c.meter)
 	up := direction{relay: r, src: box, dst: world, srcName: sideBox, dstName: sideWorld}
 	down := direction{relay: r, src: world, dst: box, srcName: sideWorld, dstName: sideBox}
 	var both sync.WaitGroup
@@ -68,6 +63,15 @@ func spliceBy(pool *vesselPool, box, world *net.TCPConn, c relayConfig) relayed 
 		world.SetReadDeadline(time.Time{})
 	}
 	return relayed{up.moved, down.moved, err}
+}
+
+func newRelay(pool *vesselPool, box, world *net.TCPConn, m *meter) *relay {
+	tune(box, world)
+	return &relay{
+		box: box, world: world, pool: pool, meter: m, began: time.Now(),
+		ended: make(chan error, 4), // two per direction, so that none has to wait
+		stall: make(chan struct{}, 1),
+	}
 }
 
 // reset closes a connection with RST: the other side learns that it was not in

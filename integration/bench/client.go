@@ -89,7 +89,7 @@ func (t task) download() (float64, error) {
 	}
 	defer c.Close()
 	var sum int64
-	buf := make([]byte, 128<<10)
+	buf := make([]byte, blockSize)
 	for {
 		n, err := c.Read(buf)
 		sum += int64(n)

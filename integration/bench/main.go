@@ -16,12 +16,16 @@ func main() {
 	flag.IntVar(&b.crowd, "crowd", 100, "how many boxes at once")
 	flag.StringVar(&b.only, "only", "", "measure the parts whose names contain this `text`")
 	pong := flag.Bool("pong", false, "be the server that is measured: answer every line")
+	world := flag.Bool("origin", false, "be what that server connects to")
 	flag.Parse()
 
 	err := error(nil)
-	if *pong {
+	switch {
+	case *pong:
 		err = answerEveryLine(os.Stdin, os.Stdout)
-	} else {
+	case *world:
+		err = serveOrigin(os.Stdin, os.Stdout)
+	default:
 		err = b.run()
 	}
 	if err != nil {

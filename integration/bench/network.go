@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -16,17 +17,16 @@ type network struct {
 // overNetwork makes a part of the benchmark from one that needs the network.
 func (b *bench) overNetwork(measure func(*network) error) func() error {
 	return func() error {
-		o, err := startOrigin()
+		o, err := b.startOrigin()
 		if err != nil {
 			return err
 		}
-		defer o.close()
 		n := &network{origin: o, ways: b.ways(o), table: &b.network}
 		n.table.columns = nil
 		for _, w := range n.ways {
 			n.table.columns = append(n.table.columns, w.name)
 		}
-		return measure(n)
+		return errors.Join(measure(n), o.close())
 	}
 }
 

@@ -1,34 +1,68 @@
 package main
 
-import "net"
+import (
+	"fmt"
+	"io"
+	"net"
+	"os/exec"
+)
 
 // downloadBytes is the size of a download.
 const downloadBytes = 3 << 30
 
-// origin is the world that the boxes connect to: two services of this machine.
+// origin is the world that the boxes connect to: two services of this machine,
+// in a process of their own.
 type origin struct {
-	sender, greeter net.Listener
+	process *exec.Cmd
+	stdin   io.Closer
+
+	sender, greeter int // ports of 127.0.0.1
 }
 
-// startOrigin listens on loopback.
-func startOrigin() (*origin, error) {
-	var o origin
+func (b *bench) startOrigin() (*origin, error) {
+	o := &origin{process: exec.Command(b.self, "-origin")}
+	o.process.SysProcAttr = ownSession()
 	var err error
-	if o.sender, err = net.Listen("tcp4", "127.0.0.1:0"); err != nil {
+	if o.stdin, err = o.process.StdinPipe(); err != nil {
 		return nil, err
 	}
-	if o.greeter, err = net.Listen("tcp4", "127.0.0.1:0"); err != nil {
-		o.sender.Close()
+	out, err := o.process.StdoutPipe()
+	if err != nil {
 		return nil, err
 	}
-	go serve(o.sender, send)
-	go serve(o.greeter, greet)
-	return &o, nil
+	if err := o.process.Start(); err != nil {
+		return nil, err
+	}
+	if _, err := fmt.Fscan(out, &o.sender, &o.greeter); err != nil {
+		return nil, fmt.Errorf("the services to connect to: %w", err)
+	}
+	return o, nil
 }
 
-func (o *origin) close() {
-	o.sender.Close()
-	o.greeter.Close()
+func (o *origin) close() error {
+	if err := o.stdin.Close(); err != nil {
+		return err
+	}
+	return done(o.process)
+}
+
+// serveOrigin is that process. It prints its ports, and ends with its input.
+func serveOrigin(in io.Reader, out io.Writer) error {
+	var ports []any
+	for _, each := range []func(net.Conn){send, greet} {
+		l, err := net.Listen("tcp4", "127.0.0.1:0")
+		if err != nil {
+			return err
+		}
+		defer l.Close()
+		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
+		go serve(l, each)
+	}
+	if _, err := fmt.Fprintln(out, ports...); err != nil {
+		return err
+	}
+	_, err := io.Copy(io.Discard, in)
+	return err
 }
 
 func serve(l net.Listener, each func(net.Conn)) {
@@ -46,7 +80,7 @@ func serve(l net.Listener, each func(net.Conn)) {
 
 // send sends a download. Who gets less of it than all says so.
 func send(c net.Conn) {
-	block := make([]byte, 1<<20)
+	block := make([]byte, blockSize)
 	for range downloadBytes / len(block) {
 		if _, err := c.Write(block); err != nil {
 			return
@@ -54,12 +88,15 @@ func send(c net.Conn) {
 	}
 }
 
+// blockSize is how much sender and receiver ask for at once. Much more would not
+// stay in a processor's cache, and all that is measured would wait for memory.
+const blockSize = 256 << 10
+
 // greet speaks first, one byte, and then repeats what it is told.
 func greet(c net.Conn) {
 	if _, err := c.Write([]byte{'.'}); err != nil {
 		return
 	}
-	// A plain buffer: io.Copy between two sockets would splice.
 	buf := make([]byte, 16<<10)
 	for {
 		n, err := c.Read(buf)
@@ -73,5 +110,3 @@ func greet(c net.Conn) {
 		}
 	}
 }
-
-func port(l net.Listener) int { return l.Addr().(*net.TCPAddr).Port }

@@ -4,11 +4,16 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
+	"syscall"
 	"time"
 )
+
+// ownSession gives a process a session, as that of a box has one: the kernel may
+// share out the processors between sessions (sched(7), autogroup), and two
+// processes of the same one would wait for each other where others do not.
+func ownSession() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setsid: true} }
 
 // way is one way for a program to reach the services of this machine.
 type way struct {
@@ -24,8 +29,9 @@ type way struct {
 // ways are the columns of the table of the network: bare, the two helpers that
 // rootless containers use, and mcpbox.
 func (b *bench) ways(o *origin) []*way {
-	jails := b.jails("--egress", fmt.Sprintf("127.0.0.1:%d,%d", port(o.sender), port(o.greeter)))
+	jails := b.jails("--egress", fmt.Sprintf("127.0.0.1:%d,%d", o.sender, o.greeter))
 	started := func(cmd *exec.Cmd) (*session, int, error) {
+		cmd.SysProcAttr = ownSession()
 		s, err := open(cmd)
 		if err != nil {
 			return nil, 0, err
@@ -46,7 +52,7 @@ func (b *bench) ways(o *origin) []*way {
 		{name: "pasta", host: "127.0.0.1", start: func() (*session, int, error) {
 			return started(exec.Command("pasta", "--config-net", "--foreground", "--quiet",
 				"--tcp-ports", "none", "--udp-ports", "none", "--udp-ns", "none",
-				"--tcp-ns", fmt.Sprintf("%d,%d", port(o.sender), port(o.greeter)), "--", b.self, "-pong"))
+				"--tcp-ns", fmt.Sprintf("%d,%d", o.sender, o.greeter), "--", b.self, "-pong"))
 		}},
 		{name: "slirp4netns", host: "10.0.2.2", start: b.slirp},
 		{name: "mcpbox", host: "127.0.0.1", start: func() (*session, int, error) {
@@ -99,13 +105,14 @@ func (w *way) open() (*session, int, error) {
 	return s, carrier, nil
 }
 
-// address is where a listener of this machine is found from there.
-func (w *way) address(l net.Listener) string { return fmt.Sprintf("%s:%d", w.host, port(l)) }
+// address is where a port of this machine is found from there.
+func (w *way) address(port int) string { return fmt.Sprintf("%s:%d", w.host, port) }
 
 // slirp starts the client in a network namespace, which is then given a device
 // that slirp4netns serves. It ends with the namespace.
 func (b *bench) slirp() (*session, int, error) {
 	cmd := exec.Command("unshare", "--user", "--map-root-user", "--net", "--", b.self, "-pong")
+	cmd.SysProcAttr = ownSession()
 	s, err := open(cmd)
 	if err != nil {
 		return nil, 0, err
@@ -120,6 +127,7 @@ func (b *bench) slirp() (*session, int, error) {
 	defer ready.Close()
 	// As its authors recommend for speed.
 	server := exec.Command("slirp4netns", "--configure", "--mtu=65520", "--ready-fd=3", fmt.Sprint(cmd.Process.Pid), "tap0")
+	server.SysProcAttr = ownSession()
 	server.ExtraFiles = []*os.File{tell}
 	err = server.Start()
 	tell.Close()
