@@ -69,9 +69,25 @@ type Box interface {
 	// Signal sends sig to the program, not to its descendants.
 	Signal(sig syscall.Signal) error
 
-	// Kill ends every process of the box. It is safe to call at any time and
-	// any number of times.
+	// Kill ends every process of the box, frozen or not. It is safe to call at
+	// any time and any number of times.
 	Kill() error
+
+	// Freeze stops every process of the box where it is, until Thaw. Once it
+	// has returned nil, not one instruction of theirs is executed. On an error
+	// none is left stopped: that a box cannot be frozen is known within
+	// seconds, and a box that has ended is [os.ErrProcessDone]. Freezing again
+	// does nothing.
+	Freeze() error
+
+	// Thaw lets the processes go on. Of a box that is not frozen, it wakes
+	// those that have stopped themselves.
+	Thaw() error
+
+	// Usage measures what the processes of the box take now; those of a
+	// backend's own are left out. A box that has ended is
+	// [os.ErrProcessDone].
+	Usage() (Load, error)
 
 	// Wait returns once no process of the box is left. Every caller gets the
 	// same result.
@@ -93,6 +109,19 @@ type Usage struct {
 	User, System time.Duration
 	// MaxRSS is the largest resident set of any one process, in bytes.
 	MaxRSS int64
+}
+
+// Load is what a box takes at one moment.
+type Load struct {
+	// Processes are counted with those that have ended and not been waited
+	// for.
+	Processes int
+	// CPU is the processor time, user and system, of the processes that there
+	// are, and of those that have been waited for.
+	CPU time.Duration
+	// Memory is the processes' proportional set size, in bytes: what several
+	// of them share counts once. Files on a tmpfs of the box are no part of it.
+	Memory int64
 }
 
 // Layer is one line of defence on this machine.

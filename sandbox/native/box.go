@@ -25,6 +25,8 @@ type box struct {
 	mu    sync.Mutex
 	pidfd int // -1 once PID 1 is reaped
 
+	freezing sync.Mutex // one at a time freezes or thaws
+
 	done   chan struct{} // closed when PID 1 is reaped, and so the box is empty
 	ended  unix.WaitStatus
 	rusage unix.Rusage

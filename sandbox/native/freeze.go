@@ -1,0 +1,144 @@
+package native
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// freezeTimeout bounds the attempt to stop everything.
+const freezeTimeout = 2 * time.Second
+
+// errAwake is a box that does not come to rest. A process that has not been
+// stopped yet may wake those that have, with SIGCONT, and as long as two of
+// them do that to each other there is always one.
+var errAwake = errors.New("freeze: the server's processes keep waking each other, so they were left running; kill it")
+
+// Freeze implements [sandbox.Box] with SIGSTOP, which no process can block,
+// ignore or handle (signal(7)). PID 1 is mcpbox's own and goes on: it watches
+// for the end of the launcher.
+//
+// A process with SIGSTOP pending makes no child: fork fails inside the kernel
+// and begins anew afterwards (copy_process() in kernel/fork.c). So passes over
+// all processes come to an end, unless they wake each other.
+func (b *box) Freeze() error {
+	b.freezing.Lock()
+	defer b.freezing.Unlock()
+	end := time.Now().Add(freezeTimeout)
+	// The second quiet pass finds what a process did to another just before it
+	// was stopped itself.
+	for quiet := 0; quiet < 2; {
+		awake, err := b.stop()
+		switch {
+		case err != nil:
+			b.resume()
+			return err
+		case !awake:
+			quiet++
+			continue
+		case time.Now().After(end):
+			b.resume()
+			return errAwake
+		}
+		quiet = 0
+		time.Sleep(time.Millisecond)
+	}
+	return nil
+}
+
+// Thaw implements [sandbox.Box].
+func (b *box) Thaw() error {
+	b.freezing.Lock()
+	defer b.freezing.Unlock()
+	return b.resume()
+}
+
+// stop sends SIGSTOP to all processes, and reports whether one is not stopped
+// yet.
+func (b *box) stop() (awake bool, err error) {
+	list, err := b.signalAll(unix.SIGSTOP)
+	if err != nil {
+		return false, err
+	}
+	for _, pid := range list {
+		if !stopped(pid) {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// resume sends SIGCONT to all processes. Those that are born meanwhile are not
+// stopped.
+func (b *box) resume() error {
+	_, err := b.signalAll(unix.SIGCONT)
+	return err
+}
+
+func (b *box) signalAll(sig unix.Signal) ([]int, error) {
+	list, err := b.members()
+	if err != nil {
+		return nil, err
+	}
+	for _, pid := range list {
+		if err := b.signal(pid, sig); err != nil {
+			return nil, fmt.Errorf("%s to process %d of the box: %w", unix.SignalName(sig), pid, err)
+		}
+	}
+	return list, nil
+}
+
+// signal signals a process if it is one of the box. That is asked once there is
+// a descriptor of it, which cannot come to mean another process.
+func (b *box) signal(pid int, sig unix.Signal) error {
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err == unix.ESRCH {
+		return nil
+	}
+	if err != nil {
+		return os.NewSyscallError("pidfd_open", err)
+	}
+	defer unix.Close(fd)
+	of, err := pidNamespace(pid)
+	if err != nil {
+		return nil // it has ended
+	}
+	if ns, err := b.namespace(); err != nil || of != ns {
+		return err
+	}
+	if err := unix.PidfdSendSignal(fd, sig, nil, 0); err != unix.ESRCH {
+		return os.NewSyscallError("pidfd_send_signal", err)
+	}
+	return nil
+}
+
+// stopped reports whether every thread of a process is, or the process has
+// ended. A thread that waits in the kernel without being interruptible executes
+// nothing before it sees the signal.
+func stopped(pid int) bool {
+	tasks := fmt.Sprintf("/proc/%d/task", pid)
+	dir, err := os.Open(tasks)
+	if err != nil {
+		return true
+	}
+	defer dir.Close()
+	threads, err := dir.Readdirnames(-1)
+	if err != nil {
+		return true
+	}
+	for _, tid := range threads {
+		s, err := readStat(tasks + "/" + tid + "/stat")
+		if err != nil {
+			continue
+		}
+		switch s.state {
+		case 'T', 't', 'Z', 'X', 'D':
+		default:
+			return false
+		}
+	}
+	return true
+}

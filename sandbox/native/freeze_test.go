@@ -1,0 +1,262 @@
+package native
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/mcpbox/mcpbox/sandbox"
+	"golang.org/x/sys/unix"
+)
+
+// ticker is a running server that keeps printing.
+type ticker struct {
+	sandbox.Box
+	t     *testing.T
+	lines chan string
+}
+
+func startTicker(t *testing.T, script string) *ticker {
+	t.Helper()
+	box, err := start(t, testSpec(t, "/bin/sh", "-c", script))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &ticker{box, t, make(chan string, 1<<16)}
+	go func() {
+		defer close(r.lines)
+		for s := bufio.NewScanner(box.Stdout()); s.Scan(); {
+			r.lines <- s.Text()
+		}
+	}()
+	t.Cleanup(func() {
+		box.Kill()
+		box.Wait()
+	})
+	r.next()
+	return r
+}
+
+func (r *ticker) next() string {
+	r.t.Helper()
+	select {
+	case line, ok := <-r.lines:
+		if !ok {
+			r.t.Fatal("the server has ended")
+		}
+		return line
+	case <-time.After(time.Minute):
+		r.t.Fatal("the server says nothing")
+	}
+	return ""
+}
+
+// still fails the test if the server says anything once all is read that it said
+// before: more than fits into the pipe.
+func (r *ticker) still() {
+	r.t.Helper()
+	for said := 0; ; said++ {
+		select {
+		case <-r.lines:
+		case <-time.After(200 * time.Millisecond):
+			return
+		}
+		if said > 2*cap(r.lines) {
+			r.t.Fatal("a frozen server goes on")
+		}
+	}
+}
+
+const (
+	ticking = `while :; do echo tick; done`
+	forking = `while :; do /bin/true; (sleep 0.01; echo tick) & done`
+	crowd   = `for i in 1 2 3 4 5 6 7 8; do (while :; do (echo tick); done) & done; wait`
+)
+
+func TestFreeze(t *testing.T) {
+	for name, script := range map[string]string{"one process": ticking, "forks": forking, "a crowd that forks": crowd} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := startTicker(t, script)
+			for range 3 {
+				if err := errors.Join(r.Freeze(), r.Freeze()); err != nil {
+					t.Fatal(err)
+				}
+				before, err := r.Usage()
+				if err != nil || before.Processes == 0 {
+					t.Fatalf("%+v, %v", before, err)
+				}
+				r.still()
+				if after, err := r.Usage(); err != nil || after.CPU != before.CPU || after.Processes != before.Processes {
+					t.Errorf("while frozen %+v became %+v, %v", before, after, err)
+				}
+				if err := errors.Join(r.Thaw(), r.Thaw()); err != nil {
+					t.Fatal(err)
+				}
+				r.next()
+			}
+		})
+	}
+}
+
+// Nothing of a frozen box stays when it is killed.
+func TestKillFrozen(t *testing.T) {
+	r := startTicker(t, crowd)
+	if err := r.Freeze(); err != nil {
+		t.Fatal(err)
+	}
+	list, err := r.Box.(*box).members()
+	if err != nil || len(list) < 2 {
+		t.Fatalf("processes %v, %v", list, err)
+	}
+	if err := r.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	exit, err := r.Wait()
+	if err != nil || exit.Signal != syscall.SIGKILL {
+		t.Errorf("%+v, %v, want SIGKILL", exit, err)
+	}
+	for _, pid := range list {
+		if !gone(pid) {
+			t.Errorf("process %d is still there", pid)
+		}
+	}
+}
+
+// Of a box that has ended, and of one that ends meanwhile, there is an error and
+// no process of somebody else's is touched.
+func TestFreezeEnded(t *testing.T) {
+	box, err := start(t, testSpec(t, "/bin/true"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	box.Wait()
+	_, usage := box.Usage()
+	for _, err := range []error{box.Freeze(), box.Thaw(), usage} {
+		if !errors.Is(err, os.ErrProcessDone) {
+			t.Errorf("error %v, want %v", err, os.ErrProcessDone)
+		}
+	}
+
+	for range 5 {
+		r := startTicker(t, crowd)
+		var wg sync.WaitGroup
+		for range 4 {
+			wg.Go(func() {
+				for {
+					if errors.Is(r.Freeze(), os.ErrProcessDone) || errors.Is(r.Thaw(), os.ErrProcessDone) {
+						return
+					}
+				}
+			})
+		}
+		time.Sleep(20 * time.Millisecond)
+		r.Kill()
+		wg.Wait()
+	}
+}
+
+// Processes that wake each other cannot be stopped this way. Then that is said,
+// in time, and they are left as they were: running, or, if the stop came to be
+// nevertheless, stopped.
+func TestFreezeWakers(t *testing.T) {
+	r := startTicker(t, `for i in 1 2 3 4; do (trap "" TERM; while :; do kill -CONT -1; done) & done; while :; do echo tick; done`)
+	began := time.Now()
+	err := r.Freeze()
+	if took := time.Since(began); took > freezeTimeout+30*time.Second {
+		t.Errorf("that took %v", took)
+	}
+	switch {
+	case err == nil:
+		r.still()
+	case errors.Is(err, errAwake):
+		for range 1000 {
+			r.next()
+		}
+	default:
+		t.Error(err)
+	}
+}
+
+// A process may call itself anything.
+func TestParseStat(t *testing.T) {
+	line := func(name, state string) string {
+		return "7 (" + name + ") " + state + " 1 7 7 0 -1 4194304 100 0 0 0 11 22 33 44 20 0 1 0 5000 1 2"
+	}
+	want := stat{state: 'T', cpu: 33 * tick, waited: 77 * tick}
+	for _, name := range []string{"sh", "a b", ") R 1", "((", "x\n) Z"} {
+		if got, err := parseStat([]byte(line(name, "T"))); err != nil || got != want {
+			t.Errorf("%q: %+v, %v", name, got, err)
+		}
+	}
+	for _, bad := range []string{"", "7", "7 (sh)", "7 (sh) T 1 7", strings.Replace(line("sh", "T"), "33", "x", 1)} {
+		if got, err := parseStat([]byte(bad)); !errors.Is(err, errStat) {
+			t.Errorf("%q: %+v, %v", bad, got, err)
+		}
+	}
+}
+
+func TestUsage(t *testing.T) {
+	r := startTicker(t, `sleep 600 & sleep 600 & x=$(seq 3000000); echo up; i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done; echo spun; sleep 600`)
+	first, err := r.Usage()
+	if err != nil || first.Processes < 3 {
+		t.Errorf("%+v, %v, want three processes", first, err)
+	}
+	if first.Memory < 20000000 {
+		t.Errorf("memory %d, of a shell that holds 22 MB", first.Memory)
+	}
+	r.next()
+	if last, err := r.Usage(); err != nil || last.CPU-first.CPU < 30*time.Millisecond {
+		t.Errorf("processor time went from %v to %v, %v", first.CPU, last.CPU, err)
+	}
+	// Two shells share what they have not changed.
+	other := startTicker(t, `echo up; sleep 600`)
+	if load, err := other.Usage(); err != nil || load.Processes > 2 || load.Memory == 0 || load.Memory > 10<<20 {
+		t.Errorf("another box: %+v, %v", load, err)
+	}
+}
+
+// The processor time of children that have ended is not lost, whoever waited for
+// them.
+func TestUsageOfTheEnded(t *testing.T) {
+	const spin = `i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done`
+	r := startTicker(t, `sh -c '`+spin+`'; sh -c '(`+spin+`) &'; sleep 1; echo up; sleep 600`)
+	if load, err := r.Usage(); err != nil || load.CPU < 60*time.Millisecond {
+		t.Errorf("%+v, %v", load, err)
+	}
+}
+
+// The processes of two boxes, and the host's, are told apart.
+func TestMembers(t *testing.T) {
+	a, b := startTicker(t, "echo up; sleep 600 & sleep 600"), startTicker(t, "echo up; sleep 600")
+	seen := map[int]bool{os.Getpid(): true}
+	for _, r := range []*ticker{a, b} {
+		list, err := r.Box.(*box).members()
+		if err != nil || len(list) == 0 {
+			t.Fatalf("%v, %v", list, err)
+		}
+		for _, pid := range append(list, r.PID()) {
+			if seen[pid] {
+				t.Errorf("process %d is in two boxes", pid)
+			}
+			seen[pid] = true
+			if _, err := os.Stat(filepath.Join("/proc", fmt.Sprint(pid))); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	// A number that another process has by now.
+	if err := a.Box.(*box).signal(os.Getpid(), unix.SIGSTOP); err != nil {
+		t.Error(err)
+	}
+	if err := a.Box.(*box).signal(b.PID(), unix.SIGKILL); err != nil || gone(b.PID()) {
+		t.Errorf("another box was hit, %v", err)
+	}
+}
