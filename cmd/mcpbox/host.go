@@ -13,11 +13,7 @@ import (
 
 // openHost is this machine, as a policy sees it.
 func openHost() (*boxHost, dirs.Dirs, error) {
-	home, err := os.UserHomeDir()
-	if err != nil {
-		return nil, dirs.Dirs{}, err
-	}
-	own, err := dirs.Resolve(os.Getenv, home, os.Getuid())
+	own, err := ownDirs()
 	if err != nil {
 		return nil, own, err
 	}
@@ -27,6 +23,15 @@ func openHost() (*boxHost, dirs.Dirs, error) {
 	}
 	uid, gid, err := native.BoxUser()
 	return &boxHost{Host: host, uid: uid, gid: gid}, own, err
+}
+
+// ownDirs are mcpbox's directories for this user.
+func ownDirs() (dirs.Dirs, error) {
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return dirs.Dirs{}, err
+	}
+	return dirs.Resolve(dirs.Environment(os.Getenv, os.Getuid()), home, os.Getuid())
 }
 
 // boxHost is a host whose boxes run as another user than the launcher, where

@@ -59,6 +59,39 @@ func Resolve(env func(string) string, home string, uid int) (Dirs, error) {
 	return d, nil
 }
 
+// Environment corrects what an environment says about run-time files, so that a
+// command in any terminal looks where a host started by something else has put
+// them. XDG_RUNTIME_DIR counts if it is the user's own ("The directory MUST be
+// owned by the user"), or not there yet; sudo -E leaves somebody else's. Without
+// it, it is the directory that systemd makes for each user who is logged in, if
+// that is there.
+func Environment(env func(string) string, uid int) func(string) string {
+	run := env("XDG_RUNTIME_DIR")
+	if owner, there := ownerOf(run); there && owner != uid {
+		run = ""
+	}
+	if systemd := fmt.Sprintf("/run/user/%d", uid); run == "" {
+		if owner, there := ownerOf(systemd); there && owner == uid {
+			run = systemd
+		}
+	}
+	return func(name string) string {
+		if name == "XDG_RUNTIME_DIR" {
+			return run
+		}
+		return env(name)
+	}
+}
+
+func ownerOf(path string) (uid int, there bool) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return 0, false
+	}
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	return int(stat.Uid), ok
+}
+
 // All lists the directories, for checks that no box may reach them.
 func (d Dirs) All() []string { return []string{d.Config, d.State, d.Cache, d.Runtime} }
 
@@ -88,6 +121,12 @@ func Private(path string) error {
 	if err := os.Mkdir(path, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("make directory: %w", err)
 	}
+	return Check(path)
+}
+
+// Check is Private for a directory that is there, and changes nothing. One that
+// is not there is an [fs.ErrNotExist].
+func Check(path string) error {
 	info, err := os.Lstat(path)
 	if err != nil {
 		return fmt.Errorf("check directory: %w", err)

@@ -2,6 +2,7 @@ package dirs
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -45,6 +46,30 @@ func TestResolve(t *testing.T) {
 	all := map[string]string{"XDG_CONFIG_HOME": "/c", "XDG_STATE_HOME": "/s", "XDG_CACHE_HOME": "/k"}
 	if _, err := Resolve(func(n string) string { return all[n] }, "", 1000); err != nil {
 		t.Errorf("no home is needed, but: %v", err)
+	}
+}
+
+func TestEnvironment(t *testing.T) {
+	mine, missing := t.TempDir(), filepath.Join(t.TempDir(), "x")
+	systemd := fmt.Sprintf("/run/user/%d", os.Getuid())
+	if owner, there := ownerOf(systemd); !there || owner != os.Getuid() {
+		systemd = ""
+	}
+	for value, want := range map[string]string{
+		mine: mine, missing: missing, "relative": "relative", // Resolve ignores that
+		"": systemd,
+	} {
+		env := Environment(func(name string) string { return map[string]string{"XDG_RUNTIME_DIR": value, "HOME": "/h"}[name] }, os.Getuid())
+		if got := env("XDG_RUNTIME_DIR"); got != want {
+			t.Errorf("%q became %q, want %q", value, got, want)
+		}
+		if env("HOME") != "/h" || env("TMPDIR") != "" {
+			t.Error("another variable has changed")
+		}
+	}
+	foreign := Environment(func(string) string { return mine }, os.Getuid()+12345)
+	if got := foreign("XDG_RUNTIME_DIR"); got != "" {
+		t.Errorf("a directory of another user's became %q", got)
 	}
 }
 

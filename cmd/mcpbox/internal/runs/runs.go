@@ -1,0 +1,209 @@
+// Package runs keeps a directory for each live run, by which it can be found and
+// reached from any other terminal of the same user.
+//
+//	RUNTIME/ID/lock        locked by the launcher with flock(2) for as long as it lives
+//	RUNTIME/ID/state.json  what is running, see State; there once the server runs
+//	RUNTIME/ID/control     a UNIX stream socket, see package control
+//
+// The kernel releases a lock with its process, so a directory whose lock is free
+// is what a launcher has left that was killed: whoever sees it removes it. The
+// lock appears under its name when it is held already, and nobody who looks takes
+// it for itself alone, so that none is taken for another.
+//
+// All of it can be read and written by its user only, and no policy can show it
+// to a box: who can write there can have processes killed.
+package runs
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/mcpbox/mcpbox/cmd/mcpbox/internal/dirs"
+	"golang.org/x/sys/unix"
+)
+
+const (
+	lockName    = "lock"
+	stateName   = "state.json"
+	controlName = "control"
+)
+
+// Own is the directory of the run that this process is the launcher of.
+type Own struct {
+	path   string
+	dir    *os.File
+	lock   *os.File
+	listen *net.UnixListener
+}
+
+// Create makes the directory of the run id, which is eight hexadecimal digits,
+// below the runtime directory. It is not listed before Publish.
+func Create(runtime, id string) (*Own, error) {
+	o, err := create(runtime, id)
+	if err != nil {
+		return nil, fmt.Errorf("make the run's directory: %w", err)
+	}
+	return o, nil
+}
+
+func create(runtime, id string) (*Own, error) {
+	if !isID(id) {
+		return nil, fmt.Errorf("%q is not an ID", id)
+	}
+	if err := dirs.Private(runtime); err != nil {
+		return nil, err
+	}
+	o := &Own{path: filepath.Join(runtime, id)}
+	if err := os.Mkdir(o.path, 0o700); err != nil {
+		return nil, err
+	}
+	err := o.fill()
+	if err != nil {
+		o.Remove()
+		return nil, err
+	}
+	return o, nil
+}
+
+func (o *Own) fill() (err error) {
+	if o.dir, err = os.Open(o.path); err != nil {
+		return err
+	}
+	// For systemd-tmpfiles(8), which clears /tmp of what has not changed for
+	// days, and leaves locked directories alone.
+	if err := unix.Flock(int(o.dir.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		return os.NewSyscallError("flock", err)
+	}
+	lock := filepath.Join(o.path, lockName)
+	if o.lock, err = os.OpenFile(lock+".new", os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600); err != nil {
+		return err
+	}
+	if err := unix.Flock(int(o.lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		return os.NewSyscallError("flock", err)
+	}
+	if err := os.Rename(lock+".new", lock); err != nil {
+		return err
+	}
+	// The path may be longer than the 107 bytes that an address has.
+	at := net.UnixAddr{Net: "unix", Name: fmt.Sprintf("/proc/self/fd/%d/%s", o.dir.Fd(), controlName)}
+	if o.listen, err = net.ListenUnix("unix", &at); err != nil {
+		return err
+	}
+	o.listen.SetUnlinkOnClose(false)
+	return os.Chmod(filepath.Join(o.path, controlName), 0o600)
+}
+
+// Listener is the control socket. Closing it is left to its user.
+func (o *Own) Listener() *net.UnixListener { return o.listen }
+
+// Publish writes the state, at once or not at all, and so lists the run.
+func (o *Own) Publish(s State) error {
+	data, err := s.encode()
+	if err != nil {
+		return fmt.Errorf("write the run's state: %w", err)
+	}
+	file := filepath.Join(o.path, stateName)
+	if err := os.WriteFile(file+".new", data, 0o600); err != nil {
+		return fmt.Errorf("write the run's state: %w", err)
+	}
+	if err := os.Rename(file+".new", file); err != nil {
+		return fmt.Errorf("write the run's state: %w", err)
+	}
+	return nil
+}
+
+// Remove ends it. The state goes first: from then on the run is not listed.
+func (o *Own) Remove() {
+	os.Remove(filepath.Join(o.path, stateName))
+	os.RemoveAll(o.path)
+	if o.listen != nil {
+		o.listen.Close()
+	}
+	for _, f := range []*os.File{o.lock, o.dir} {
+		if f != nil {
+			f.Close()
+		}
+	}
+}
+
+// makingTime is how long a directory may be without a lock: it is being made, or
+// being removed.
+const makingTime = time.Minute
+
+// List returns the live runs, oldest first, and removes what others have left.
+// Runs that cannot be read are told in the error, beside the rest. Without the
+// runtime directory there is none.
+func List(runtime string) ([]*Run, error) {
+	if err := dirs.Check(runtime); errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	} else if err != nil {
+		return nil, err // whatever stands there is somebody else's word
+	}
+	entries, err := os.ReadDir(runtime)
+	if err != nil {
+		return nil, err
+	}
+	var list []*Run
+	var bad []error
+	for _, e := range entries {
+		if !isID(e.Name()) {
+			continue
+		}
+		path := filepath.Join(runtime, e.Name())
+		switch live, err := locked(path); {
+		case errors.Is(err, fs.ErrNotExist):
+			if info, err := e.Info(); err == nil && time.Since(info.ModTime()) > makingTime {
+				os.RemoveAll(path)
+			}
+		case err != nil:
+			bad = append(bad, err)
+		case !live:
+			os.RemoveAll(path)
+		default:
+			r, err := read(path)
+			if err == nil {
+				list = append(list, r)
+			} else if !errors.Is(err, fs.ErrNotExist) { // which begins or ends
+				bad = append(bad, fmt.Errorf("run %s: %w", e.Name(), err))
+			}
+		}
+	}
+	sortByAge(list)
+	return list, errors.Join(bad...)
+}
+
+// locked reports whether the launcher of a run lives. The look is a shared lock,
+// which others who look may have at the same time.
+func locked(path string) (bool, error) {
+	lock, err := os.OpenFile(filepath.Join(path, lockName), os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return false, err
+	}
+	defer lock.Close()
+	switch err := unix.Flock(int(lock.Fd()), unix.LOCK_SH|unix.LOCK_NB); err {
+	case nil:
+		return false, nil
+	case unix.EWOULDBLOCK:
+		return true, nil
+	default:
+		return false, os.NewSyscallError("flock", err)
+	}
+}
+
+// isID reports whether name is the ID of a run, as journals give it.
+func isID(name string) bool {
+	if len(name) != 8 {
+		return false
+	}
+	for i := range len(name) {
+		if c := name[i]; (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+			return false
+		}
+	}
+	return true
+}
