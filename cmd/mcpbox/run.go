@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/mcpbox/mcpbox/cmd/mcpbox/internal/journal"
+	"github.com/mcpbox/mcpbox/cmd/mcpbox/internal/runs"
 	"github.com/mcpbox/mcpbox/netfilter"
 	"github.com/mcpbox/mcpbox/policy"
 	"github.com/mcpbox/mcpbox/sandbox"
@@ -80,6 +81,12 @@ func run(inv *invocation, c console) error {
 	}
 	defer j.Close()
 
+	own, err := runs.Create(p.dirs.Runtime, j.ID())
+	if err != nil {
+		return err
+	}
+	defer own.Remove()
+
 	watch, err := newWatch(covers(p.report))
 	if err != nil {
 		return err
@@ -111,17 +118,25 @@ func run(inv *invocation, c console) error {
 	}
 	defer box.Kill()
 
-	if err := j.Start(startRecord(p, inv.argv, box, filter)); err != nil {
+	layers := append(box.Layers(), egressLayer(p.policy, filter))
+	record := startRecord(p, inv.argv, box, layers)
+	if err := j.Start(record); err != nil {
 		return fmt.Errorf("journal: %w", err)
 	}
 	recording()
+	live := &live{box: box, filter: filter, traffic: traffic, journal: j, kill: make(chan struct{})}
+	if err := live.begin(own, record, layers, started); err != nil {
+		return err
+	}
+	defer live.close()
 	lost := make(chan cover)
 	go watch.run(lost)
-	s := &session{box: box, console: c, journal: j, name: p.name, signals: signals, lost: lost,
+	s := &session{box: box, console: c, journal: j, name: p.name, signals: signals, lost: lost, kill: live.kill,
 		maxLine: p.report.Limits.Message, said: map[string]bool{}}
 	stopSettling := settle()
 	end := s.relay()
 	stopSettling()
+	live.end()
 	filter.Close()
 	s.unheard = traffic.end()
 	s.conclude(end, p, started)
@@ -162,7 +177,7 @@ func startError(err error, p *prepared) error {
 	return &codedError{code, err}
 }
 
-func startRecord(p *prepared, argv []string, box sandbox.Box, filter *netfilter.Filter) journal.Start {
+func startRecord(p *prepared, argv []string, box sandbox.Box, layers []sandbox.Layer) journal.Start {
 	return journal.Start{
 		Name:    p.name,
 		Argv:    argv,
@@ -172,7 +187,7 @@ func startRecord(p *prepared, argv []string, box sandbox.Box, filter *netfilter.
 		PID:     os.Getpid(),
 		BoxPID:  box.PID(),
 		Version: version,
-		Layers:  append(box.Layers(), egressLayer(p.policy, filter)),
+		Layers:  layers,
 	}
 }
 

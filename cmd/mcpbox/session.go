@@ -19,7 +19,8 @@ type session struct {
 	journal *journal.Journal
 	name    string
 	signals <-chan os.Signal
-	lost    <-chan cover // what the box has open now that it should not
+	lost    <-chan cover    // what the box has open now that it should not
+	kill    <-chan struct{} // closed when a person wants it dead
 	maxLine int64
 
 	relaying *bridge.Relay
@@ -32,6 +33,7 @@ type ending struct {
 	exit   sandbox.Exit
 	err    error     // why mcpbox ended it, if a failure was the cause
 	caught os.Signal // the signal that the launcher was ended by, or nil
+	killed bool      // by mcpbox kill
 	relay  *bridge.Relay
 }
 
@@ -64,6 +66,11 @@ func (s *session) relay() ending {
 	caught, failure := s.wait(relayed, gone)
 	end := <-gone
 	end.caught = caught
+	select {
+	case <-s.kill:
+		end.killed = true
+	default:
+	}
 	if failure != nil && !errors.Is(failure, bridge.ErrStopped) {
 		end.err = failure
 	}
@@ -80,6 +87,7 @@ func (s *session) relay() ending {
 // keeps its value.
 func (s *session) wait(relayed <-chan error, gone chan ending) (caught os.Signal, failure error) {
 	hostClosed := s.relaying.HostClosed()
+	kill, killed := s.kill, false
 	escalation := s.escalate()
 	defer escalation.stop()
 	var ended *ending
@@ -125,11 +133,17 @@ func (s *session) wait(relayed <-chan error, gone chan ending) (caught os.Signal
 				// Only a host that does not read its last lines is left.
 				s.relaying.Stop()
 			}
+		case <-kill:
+			kill, killed = nil, true
+			s.box.Kill()
+			if ended != nil {
+				s.relaying.Stop()
+			}
 		case <-escalation.c:
 			escalation.next()
 		case e := <-gone:
 			ended = &e
-			if caught != nil {
+			if caught != nil || killed {
 				// The host has ended its side of it; nobody reads any more.
 				s.relaying.Stop()
 			}
@@ -170,6 +184,8 @@ func (e ending) record(started time.Time) journal.Exit {
 	switch {
 	case e.err != nil:
 		x.Reason = e.err.Error()
+	case e.killed:
+		x.Reason = reasonKilled
 	case e.caught != nil:
 		x.Reason = "launcher received " + e.caught.String()
 	}
@@ -199,8 +215,10 @@ func (s *session) explainEnd(e ending, p *prepared, after time.Duration) {
 		s.console.say("%s: killed: %v; the limit is [limits] message in the policy", s.name, e.err)
 	case e.err != nil:
 		s.console.say("%s: ended: %v", s.name, e.err)
+	case e.killed:
+		s.console.say("%s: %s", s.name, reasonKilled)
 	}
-	if e.code() == 0 || e.caught != nil || after > startupWindow {
+	if e.code() == 0 || e.caught != nil || e.killed || after > startupWindow {
 		return
 	}
 	for _, line := range p.hints {

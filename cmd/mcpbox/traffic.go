@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/mcpbox/mcpbox/cmd/mcpbox/internal/journal"
@@ -30,6 +31,8 @@ type traffic struct {
 	journal *journal.Journal
 	console console
 	name    string
+	open    atomic.Int64 // connections
+	denied  atomic.Int64 // connections and questions for names
 
 	mu       sync.Mutex
 	recorded int
@@ -61,6 +64,7 @@ func (t *traffic) release() { t.mu.Unlock() }
 
 // report is called by the filter, from any goroutine.
 func (t *traffic) report(e netfilter.Event) {
+	t.countNow(e)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	key := e
@@ -90,6 +94,18 @@ func (t *traffic) report(e netfilter.Event) {
 		t.recorded++
 		sum.written++
 		t.journal.Connect(record(e, 0))
+	}
+}
+
+// countNow keeps the figures that ps shows.
+func (t *traffic) countNow(e netfilter.Event) {
+	switch e.Kind {
+	case netfilter.Connected:
+		t.open.Add(1)
+	case netfilter.Closed:
+		t.open.Add(-1)
+	case netfilter.Refused:
+		t.denied.Add(1)
 	}
 }
 

@@ -163,6 +163,21 @@ func TestRecords(t *testing.T) {
 	}
 }
 
+// Somebody else may add to a journal that there is.
+func TestAdd(t *testing.T) {
+	j := testJournal(t)
+	if err := errors.Join(j.Start(Start{Name: "fs"}), Add(j.Path(), Event{Kind: KilledOutright, Detail: "x"}), j.Exit(Exit{})); err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(j.Path())
+	if lines := strings.Split(string(data), "\n"); err != nil || len(lines) != 4 || !strings.HasSuffix(lines[1], `"event":"event","kind":"killed_outright","detail":"x"}`) {
+		t.Errorf("%s, %v", data, err)
+	}
+	if err := Add(j.Path()+"x", Event{Kind: KilledOutright}); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("error %v", err)
+	}
+}
+
 // What comes from outside is one line, steers no terminal, and reads back as it
 // was.
 func FuzzRecord(f *testing.F) {

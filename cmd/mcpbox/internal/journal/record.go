@@ -46,6 +46,15 @@ const (
 	LineTooLong Kind = "line_too_long"
 	// Signal is a signal that the launcher received or sent.
 	Signal Kind = "signal"
+	// Frozen, Thawed, CutOff and Restored are what a person did to the run, by
+	// the command that has this name.
+	Frozen   Kind = "frozen"
+	Thawed   Kind = "thawed"
+	CutOff   Kind = "cut"
+	Restored Kind = "restored"
+	// KilledOutright is a run whose launcher did not answer, and so has no
+	// record of its end.
+	KilledOutright Kind = "killed_outright"
 	// Warning is anything else that a person should read.
 	Warning Kind = "warning"
 )

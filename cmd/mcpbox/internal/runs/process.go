@@ -20,10 +20,20 @@ type Process struct {
 	Start uint64 `json:"start"`
 }
 
-// Identify returns the process that has this number now.
-func Identify(pid int) (Process, error) {
-	start, err := startTime(pid)
-	return Process{pid, start}, err
+// Self is this process.
+func Self() (Process, error) {
+	s, err := readStat(os.Getpid())
+	return Process{os.Getpid(), s.start}, err
+}
+
+// Child is the child of this process that has this number. If it has ended and
+// was waited for, the error is [fs.ErrNotExist], whoever has its number by now.
+func Child(pid int) (Process, error) {
+	s, err := readStat(pid)
+	if err == nil && s.parent != os.Getpid() || errors.Is(err, unix.ESRCH) {
+		err = fs.ErrNotExist
+	}
+	return Process{pid, s.start}, err
 }
 
 // valid keeps out what kill(2) takes for groups, and PID 1 of the machine.
@@ -44,12 +54,12 @@ func (p Process) Kill() error {
 	defer unix.Close(fd)
 	// The descriptor is of whatever has the number now. If that is still there
 	// when its start time is read, it is that process's.
-	switch start, err := startTime(p.PID); {
+	switch now, err := readStat(p.PID); {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, unix.ESRCH):
 		return nil
 	case err != nil:
 		return fmt.Errorf("kill process %d: %w", p.PID, err)
-	case start != p.Start:
+	case now.start != p.Start:
 		return nil
 	}
 	if err := unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0); err != nil && err != unix.ESRCH {
@@ -58,15 +68,25 @@ func (p Process) Kill() error {
 	return nil
 }
 
-func startTime(pid int) (uint64, error) {
+// stat is what proc_pid_stat(5) says of a process.
+type stat struct {
+	parent int    // field 4
+	start  uint64 // field 22
+}
+
+func readStat(pid int) (s stat, err error) {
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
-		return 0, err
+		return stat{}, err
 	}
-	// Field 22; the second is a name in parentheses that the process chooses.
+	// The second field is a name in parentheses that the process chooses.
 	field := bytes.Fields(data[bytes.LastIndexByte(data, ')')+1:])
 	if len(field) < 20 {
-		return 0, fmt.Errorf("/proc/%d/stat has %d fields", pid, len(field)+2)
+		return stat{}, fmt.Errorf("/proc/%d/stat has %d fields", pid, len(field)+2)
 	}
-	return strconv.ParseUint(string(field[19]), 10, 64)
+	if s.parent, err = strconv.Atoi(string(field[1])); err != nil {
+		return stat{}, err
+	}
+	s.start, err = strconv.ParseUint(string(field[19]), 10, 64)
+	return s, err
 }

@@ -273,7 +273,7 @@ func TestKillReused(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer cmd.Process.Kill()
-	p, err := Identify(cmd.Process.Pid)
+	p, err := Child(cmd.Process.Pid)
 	if err != nil || p.Start == 0 {
 		t.Fatalf("%+v, %v", p, err)
 	}
@@ -287,7 +287,7 @@ func TestKillReused(t *testing.T) {
 			t.Errorf("%+v was taken for a process", none)
 		}
 	}
-	if again, err := Identify(p.PID); err != nil || again != p {
+	if again, err := Child(p.PID); err != nil || again != p {
 		t.Fatalf("%+v, %v", again, err)
 	}
 	if err := p.Kill(); err != nil { // the control
@@ -298,5 +298,14 @@ func TestKillReused(t *testing.T) {
 	}
 	if err := p.Kill(); err != nil {
 		t.Errorf("of a process that has ended: %v", err)
+	}
+	if again, err := Child(p.PID); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("%+v, %v", again, err)
+	}
+	if parent, err := Child(os.Getppid()); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the parent is a child: %+v, %v", parent, err)
+	}
+	if self, err := Self(); err != nil || self.PID != os.Getpid() || self.Start < p.Start/2 {
+		t.Errorf("this is %+v, %v", self, err)
 	}
 }

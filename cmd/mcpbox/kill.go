@@ -1,0 +1,82 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/mcpbox/mcpbox/cmd/mcpbox/internal/control"
+	"github.com/mcpbox/mcpbox/cmd/mcpbox/internal/journal"
+	"github.com/mcpbox/mcpbox/cmd/mcpbox/internal/runs"
+	"github.com/spf13/cobra"
+)
+
+func killCommand() *cobra.Command {
+	var all bool
+	cmd := &cobra.Command{
+		Use:   "kill NAME|ID... | --all",
+		Short: "End servers at once",
+		Long: `Kill ends servers with all their processes, frozen or not, and returns when they
+are gone. A server whose mcpbox does not answer is killed together with it.
+
+NAME stands for all runs of that name; mcpbox ps lists them.`,
+		Example: `  mcpbox kill fs
+  mcpbox kill --all`,
+		ValidArgsFunction: completeRuns,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if all == (len(args) > 0) {
+				return &usageError{cmd, errors.New("name what to kill, or say --all")}
+			}
+			list, unreadable := liveRuns()
+			chosen, err := list, unreadable
+			if !all {
+				if chosen, err = targets(list, args); err != nil {
+					return errors.Join(err, unreadable)
+				}
+			}
+			failed := each(chosen, kill)
+			liveRuns() // which removes what stuck launchers have left
+			return errors.Join(failed, err)
+		},
+	}
+	cmd.Flags().BoolVar(&all, "all", false, "every server of yours")
+	return cmd
+}
+
+// How long a kill waits before it goes on to the next step.
+const (
+	killAskTime = 500 * time.Millisecond // for the launcher to hear it
+	killBoxTime = time.Second            // for the box to be gone, once heard
+	killEndTime = 5 * time.Second        // for the launcher to write down what has happened
+)
+
+// kill has the launcher end the run, which also records it. A launcher that does
+// not answer, or does not do it, is killed after its box.
+func kill(_ int, r *runs.Run) error {
+	_, err := control.Ask(r.Control(), control.Kill, killAskTime)
+	if refused := (*control.RefusedError)(nil); errors.As(err, &refused) {
+		return err
+	}
+	if err == nil || errors.Is(err, control.ErrGone) {
+		if r.Await(killBoxTime) {
+			return nil
+		}
+		if err := r.Box.Kill(); err != nil {
+			return err
+		}
+		if r.Await(killEndTime - killBoxTime) {
+			return nil
+		}
+	}
+	// The box first: without its launcher it would end too, but nobody would
+	// know when.
+	if err := errors.Join(r.Box.Kill(), r.Launcher.Kill()); err != nil {
+		return err
+	}
+	if !r.Await(killEndTime) {
+		return fmt.Errorf("process %d (mcpbox) is still there; it waits for something in the kernel", r.Launcher.PID)
+	}
+	return journal.Add(r.Journal, journal.Event{
+		Kind: journal.KilledOutright, Detail: reasonKilled + ", together with its mcpbox, which was stuck",
+	})
+}

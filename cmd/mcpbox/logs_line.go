@@ -1,0 +1,158 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"strings"
+	"syscall"
+
+	"github.com/mcpbox/mcpbox/cmd/mcpbox/internal/journal"
+	"github.com/mcpbox/mcpbox/sandbox"
+	"golang.org/x/sys/unix"
+)
+
+// Colours of a terminal (ECMA-48, SGR).
+const (
+	plain  = ""
+	faint  = "\x1b[2m"
+	red    = "\x1b[31m"
+	yellow = "\x1b[33m"
+	normal = "\x1b[0m"
+)
+
+// recordLine is a record for a person. What the server wrote of it cannot steer
+// a terminal.
+func recordLine(e journal.Entry, colour bool) string {
+	text, tone := describeRecord(e)
+	when, text := e.Time.Local().Format("2006-01-02 15:04:05.000"), printable(text)
+	if colour {
+		when = faint + when + normal
+		if tone != plain {
+			text = tone + text + normal
+		}
+	}
+	return fmt.Sprintf("%s %s %s %s", when, e.Name, e.ID, text)
+}
+
+// describeRecord says in words what a record tells, and how grave that is. A
+// record that this version does not know is shown as it is.
+func describeRecord(e journal.Entry) (text, tone string) {
+	switch e.Event {
+	case "start":
+		var r journal.Start
+		if e.Decode(&r) == nil {
+			return describeStart(e, r), plain
+		}
+	case "event":
+		var r journal.Event
+		if e.Decode(&r) == nil {
+			return describeEvent(r), yellow
+		}
+	case "connect":
+		var r journal.Connection
+		if e.Decode(&r) == nil {
+			return describeConnection(r)
+		}
+	case "exit":
+		var r journal.Exit
+		if e.Decode(&r) == nil {
+			return describeExit(r)
+		}
+	}
+	return string(e.Line), plain
+}
+
+func describeStart(e journal.Entry, r journal.Start) string {
+	var argv []string
+	for _, arg := range r.Argv {
+		argv = append(argv, shellQuote(cut(arg)))
+	}
+	text := "started: " + strings.Join(argv, " ")
+	if r.Profile != "" {
+		text += ", profile " + r.Profile
+	}
+	var lacking []string
+	var layers struct{ Layers []sandbox.Layer }
+	if e.Decode(&layers) == nil {
+		for _, l := range layers.Layers {
+			if l.State != sandbox.Enforced {
+				lacking = append(lacking, l.Name+" is "+string(l.State))
+			}
+		}
+	}
+	return strings.Join(append([]string{text}, lacking...), "; ")
+}
+
+func describeEvent(r journal.Event) string {
+	text := strings.ReplaceAll(string(r.Kind), "_", " ")
+	if r.Path != "" {
+		text += ": " + r.Path
+	}
+	if r.Target != "" {
+		text += " -> " + r.Target
+	}
+	if r.Detail == "" {
+		return text
+	}
+	if by, ok := strings.CutPrefix(r.Detail, "by "); ok {
+		return text + " by " + by
+	}
+	return text + ": " + r.Detail
+}
+
+func describeConnection(r journal.Connection) (text, tone string) {
+	host := r.Name
+	if host == "" {
+		host = r.Address
+	}
+	if r.Port != 0 {
+		host = net.JoinHostPort(host, fmt.Sprint(r.Port))
+	}
+	if r.Proto != "tcp" {
+		host += " (" + r.Proto + ")"
+	}
+	text = r.Verdict + " " + host
+	if r.Name != "" && r.Address != "" {
+		text += " at " + r.Address
+	}
+	if r.Count > 1 {
+		text += fmt.Sprintf(", %d times", r.Count)
+	}
+	if r.Verdict == "closed" {
+		text += fmt.Sprintf(", sent %s, received %s", size(r.Sent), size(r.Received))
+		if r.Duration > 0 {
+			text += " in " + seconds(r.Duration)
+		}
+	}
+	if r.Reason != "" {
+		text += ": " + r.Reason
+	}
+	switch r.Verdict {
+	case "refused":
+		if r.Allow != "" {
+			text += "; to allow, add: --egress " + shellQuote(r.Allow)
+		}
+		return text, red
+	case "failed":
+		return text, yellow
+	case "connected":
+		text += ", by the rule " + r.Rule
+	}
+	return text, plain
+}
+
+func describeExit(r journal.Exit) (text, tone string) {
+	text, tone = fmt.Sprintf("ended with code %d", r.Code), plain
+	if r.Signal != 0 {
+		text = "ended by " + unix.SignalName(syscall.Signal(r.Signal))
+	}
+	if r.Code != 0 || r.Signal != 0 {
+		tone = yellow
+	}
+	if r.Reason != "" {
+		text += ": " + r.Reason
+	}
+	return text + fmt.Sprintf(", after %s; processor time %s, largest process %s; %s to it, %s from it",
+		seconds(r.Duration), seconds(r.User+r.System), size(r.MaxRSS),
+		plural(int(r.ToServer.Lines), "line"), plural(int(r.ToHost.Lines), "line")), tone
+}
