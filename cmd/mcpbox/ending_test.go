@@ -232,9 +232,16 @@ func TestBoxEndsWhenLauncherIsKilled(t *testing.T) {
 	}
 	l.cmd.Process.Kill()
 	l.wait()
+	goneSoon(t, box)
+}
+
+// goneSoon waits for processes that nobody has waited for: the kernel ends them,
+// and the machine's init reaps the first of them.
+func goneSoon(t *testing.T, pids []string) {
+	t.Helper()
 	for end := time.Now().Add(deadline); ; time.Sleep(10 * time.Millisecond) {
 		alive := false
-		for _, pid := range box {
+		for _, pid := range pids {
 			_, err := os.Stat("/proc/" + pid)
 			alive = alive || err == nil
 		}
@@ -242,7 +249,7 @@ func TestBoxEndsWhenLauncherIsKilled(t *testing.T) {
 			return
 		}
 		if time.Now().After(end) {
-			gone(t, box)
+			gone(t, pids)
 			t.FailNow()
 		}
 	}
