@@ -43,9 +43,9 @@ func Serve(l *net.UnixListener, h Handler) *Server {
 
 // Close ends the server, and returns when all answers are given.
 func (s *Server) Close() {
-	s.listener.Close()
 	s.mu.Lock()
-	s.closed = true
+	s.closed = true // before accept fails, and asks
+	s.listener.Close()
 	for _, c := range s.waiting {
 		c.Close()
 	}
