@@ -45,7 +45,9 @@
 // closes, or by SIGKILL: from Box.Kill through a pidfd, or from the kernel when
 // the launcher's thread ends. In each case the kernel kills every other process
 // of the PID namespace before PID 1 can be reaped. Nothing is left on the host,
-// because nothing was put there: no directory, no cgroup, no named file.
+// because nothing was put there: no directory, no cgroup, no named file. A box
+// that is frozen (freeze.go) ends in the same ways: PID 1 is never stopped, and
+// SIGKILL does not wait for a process to go on.
 //
 // # Root
 //
