@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/mcpbox/mcpbox/cmd/mcpbox/internal/dirs"
+	"github.com/mcpbox/mcpbox/cmd/mcpbox/internal/runs"
 	"github.com/mcpbox/mcpbox/netfilter"
 	"github.com/mcpbox/mcpbox/policy"
 	"github.com/mcpbox/mcpbox/sandbox"
@@ -59,12 +60,20 @@ func diagnose() []sandbox.Layer {
 	if err != nil {
 		return append(layers, sandbox.Layer{Name: "user", State: sandbox.Fatal, Detail: err.Error()})
 	}
-	return append(append(layers, checkJournal(own)), checkBox(host)...)
+	return append(append(layers, checkJournal(own), checkRuns(own)), checkBox(host)...)
 }
 
 func checkJournal(own dirs.Dirs) sandbox.Layer {
 	l := sandbox.Layer{Name: "journal", State: sandbox.Enforced, Detail: own.State}
 	if err := dirs.Private(own.State); err != nil {
+		l.State, l.Detail, l.Fix = sandbox.Fatal, err.Error(), "see the message"
+	}
+	return l
+}
+
+func checkRuns(own dirs.Dirs) sandbox.Layer {
+	l := sandbox.Layer{Name: "runs", State: sandbox.Enforced, Detail: own.Runtime}
+	if err := runs.Check(own.Runtime); err != nil {
 		l.State, l.Detail, l.Fix = sandbox.Fatal, err.Error(), "see the message"
 	}
 	return l

@@ -35,7 +35,7 @@ NAME stands for all runs of that name; mcpbox ps lists them.`,
 				}
 			}
 			failed := each(chosen, kill)
-			liveRuns() // which removes what stuck launchers have left
+			liveRuns() // removes what stuck launchers have left
 			return errors.Join(failed, err)
 		},
 	}

@@ -15,10 +15,12 @@ import (
 // done with starting it.
 const settleTime = time.Second
 
-// settle gives back the memory that only the start needed: one launcher stays
-// for each server of each user, and after its start all it does is to relay.
-func settle() (cancel func() bool) {
+// settle does what can wait until then, and gives back the memory that only the
+// start needed: one launcher stays for each server of each user, and after its
+// start all it does is to relay.
+func settle(waits func()) (cancel func() bool) {
 	return time.AfterFunc(settleTime, func() {
+		waits()
 		debug.FreeOSMemory()
 		dropText()
 	}).Stop

@@ -133,7 +133,8 @@ func run(inv *invocation, c console) error {
 	go watch.run(lost)
 	s := &session{box: box, console: c, journal: j, name: p.name, signals: signals, lost: lost, kill: live.kill,
 		maxLine: p.report.Limits.Message, said: map[string]bool{}}
-	stopSettling := settle()
+	// Users who never look have their directory swept, too.
+	stopSettling := settle(func() { runs.Sweep(p.dirs.Runtime) })
 	end := s.relay()
 	stopSettling()
 	live.end()

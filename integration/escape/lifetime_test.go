@@ -18,8 +18,8 @@ import (
 
 // TestL1KillLauncher kills the launcher at any moment from its start to well
 // after it. Nothing is left: no process, mount, memory file or temporary file,
-// and the project is as it was. A server that hides from signals and sessions
-// is what is being run.
+// and the project is as it was; the run's own directory goes with the next command
+// that looks. A server that hides from signals and sessions is what is being run.
 func TestL1KillLauncher(t *testing.T) {
 	const workers, launches = 4, 50
 	for n := range workers {
@@ -47,6 +47,7 @@ func TestL1KillLauncher(t *testing.T) {
 				_ = in.Close()
 				w.gone(before)
 			}
+			w.tidied()
 			if diff := changes(before.files, w.belongings().files); len(diff) > 0 {
 				t.Errorf("left or changed: %q", diff)
 			}
@@ -54,6 +55,26 @@ func TestL1KillLauncher(t *testing.T) {
 		})
 	}
 }
+
+// tidied has mcpbox look for live runs until nothing is left of dead ones: a
+// directory that was just being made is given some time.
+func (w *world) tidied() {
+	w.t.Helper()
+	var left []os.DirEntry
+	for range 40 {
+		if r := w.run(w.command(needPrograms(w.t).launcher, "ps", "--json")); r.code != 0 || strings.TrimSpace(r.stdout) != "[]" {
+			w.t.Fatalf("live runs: %+v", r)
+		}
+		if left, _ = os.ReadDir(w.runtime()); len(left) == 0 {
+			return
+		}
+		time.Sleep(250 * time.Millisecond)
+	}
+	w.t.Fatalf("left in the runtime directory: %v", left)
+}
+
+// runtime is where mcpbox keeps live runs.
+func (w *world) runtime() string { return filepath.Join(w.Scratch, "run/mcpbox") }
 
 // belongings is what a world has on the host.
 type belongings struct {
@@ -85,7 +106,8 @@ func (w *world) belongings() belongings {
 	}
 	// What the launcher keeps on purpose.
 	maps.DeleteFunc(b.files, func(name, _ string) bool {
-		return strings.HasPrefix(name, ".cache/mcpbox") || strings.HasPrefix(name, ".local/state/mcpbox") || name == ".cache"
+		return strings.HasPrefix(name, ".cache/mcpbox") || strings.HasPrefix(name, ".local/state/mcpbox") || name == ".cache" ||
+			name == w.runtime() || name == filepath.Dir(w.runtime())
 	})
 	return b
 }

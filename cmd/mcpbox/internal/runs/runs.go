@@ -55,7 +55,7 @@ func create(runtime, id string) (*Own, error) {
 	if !isID(id) {
 		return nil, fmt.Errorf("%q is not an ID", id)
 	}
-	if err := dirs.Private(runtime); err != nil {
+	if err := Check(runtime); err != nil {
 		return nil, err
 	}
 	o := &Own{path: filepath.Join(runtime, id)}
@@ -68,6 +68,16 @@ func create(runtime, id string) (*Own, error) {
 		return nil, err
 	}
 	return o, nil
+}
+
+// Check makes the runtime directory, if it is not there, and says why it cannot
+// be used, if that is so.
+func Check(runtime string) error {
+	err := dirs.Private(runtime)
+	if private := (*dirs.NotPrivateError)(nil); err != nil && !errors.As(err, &private) {
+		err = fmt.Errorf("%w; set XDG_RUNTIME_DIR to a directory of your own, or unset it", err)
+	}
+	return err
 }
 
 func (o *Own) fill() (err error) {
@@ -131,14 +141,38 @@ func (o *Own) Remove() {
 	}
 }
 
-// makingTime is how long a directory may be without a lock: it is being made, or
-// being removed.
-const makingTime = time.Minute
-
 // List returns the live runs, oldest first, and removes what others have left.
 // Runs that cannot be read are told in the error, beside the rest. Without the
 // runtime directory there is none.
 func List(runtime string) ([]*Run, error) {
+	paths, err := sweep(runtime)
+	bad := []error{err}
+	var list []*Run
+	for _, path := range paths {
+		r, err := read(path)
+		switch {
+		case err == nil:
+			list = append(list, r)
+		case !errors.Is(err, fs.ErrNotExist): // which begins or ends
+			bad = append(bad, fmt.Errorf("run %s: %w", filepath.Base(path), err))
+		}
+	}
+	sortByAge(list)
+	return list, errors.Join(bad...)
+}
+
+// Sweep removes what killed launchers have left.
+func Sweep(runtime string) error {
+	_, err := sweep(runtime)
+	return err
+}
+
+// makingTime is how long a directory may be without a lock: it is being made, or
+// being removed. A launcher that was held up for longer fails.
+const makingTime = 5 * time.Second
+
+// sweep returns the directories of live runs, and removes the others.
+func sweep(runtime string) (paths []string, err error) {
 	if err := dirs.Check(runtime); errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	} else if err != nil {
@@ -148,7 +182,6 @@ func List(runtime string) ([]*Run, error) {
 	if err != nil {
 		return nil, err
 	}
-	var list []*Run
 	var bad []error
 	for _, e := range entries {
 		if !isID(e.Name()) {
@@ -162,19 +195,13 @@ func List(runtime string) ([]*Run, error) {
 			}
 		case err != nil:
 			bad = append(bad, err)
-		case !live:
-			os.RemoveAll(path)
+		case live:
+			paths = append(paths, path)
 		default:
-			r, err := read(path)
-			if err == nil {
-				list = append(list, r)
-			} else if !errors.Is(err, fs.ErrNotExist) { // which begins or ends
-				bad = append(bad, fmt.Errorf("run %s: %w", e.Name(), err))
-			}
+			os.RemoveAll(path)
 		}
 	}
-	sortByAge(list)
-	return list, errors.Join(bad...)
+	return paths, errors.Join(bad...)
 }
 
 // locked reports whether the launcher of a run lives. The look is a shared lock,
