@@ -174,7 +174,7 @@ func (t *traffic) line() string {
 	}
 	list := strings.Join(what, ", ")
 	if more > 0 {
-		list += fmt.Sprintf(" and %d more (in %s)", more, t.journal.Path())
+		list += fmt.Sprintf(" and %d more (mcpbox logs --denied %s)", more, t.name)
 	}
 	line := fmt.Sprintf("%s: refused %s: %s", t.name, list, strings.Join(why, "; "))
 	if len(flags) > 0 {
