@@ -7,13 +7,35 @@ import (
 	"github.com/mcpbox/mcpbox/policy"
 )
 
-// virtualRange holds the addresses that stand for names. It is never announced
-// to the internet, and yet no program's own guard against private addresses
-// objects to it: Python's ipaddress calls it global.
-var virtualRange = netip.PrefixFrom(netip.AddrFrom4([4]byte{29, 77, 0, 0}), 16)
+// virtualBits is the length of a range that can hold the addresses that stand for
+// names.
+const virtualBits = 16
 
-// Address is one of the virtual addresses that stands for no name: the box's own.
-func Address() netip.Addr { return virtualRange.Addr().Next() }
+// virtualRanges are such ranges. They are never announced to the internet, and
+// yet no program's own guard against private addresses objects to them: Python's
+// ipaddress calls them global.
+func virtualRanges() []netip.Prefix {
+	var list []netip.Prefix
+	for _, first := range []byte{29, 22, 26, 28, 33, 55} {
+		list = append(list, netip.PrefixFrom(netip.AddrFrom4([4]byte{first, 77, 0, 0}), virtualBits))
+	}
+	return list
+}
+
+// virtualRange is the first of them of which no rule has a part; if there is
+// none, the first, where then names come before ranges.
+func virtualRange(rules []policy.Rule) netip.Prefix {
+	list := virtualRanges()
+	for _, p := range list {
+		if !slices.ContainsFunc(rules, func(r policy.Rule) bool { return r.Prefix.IsValid() && !r.Prefix.IsSingleIP() && r.Prefix.Overlaps(p) }) {
+			return p
+		}
+	}
+	return list[0]
+}
+
+// Address is a virtual address that stands for no name: the box's own.
+func Address() netip.Addr { return virtualRange(nil).Addr().Next() }
 
 // destination is a name that rules allow.
 type destination struct {
@@ -44,7 +66,7 @@ type plan struct {
 }
 
 func newPlan(rules []policy.Rule) plan {
-	p := plan{rules: rules, last: Address()}
+	p := plan{rules: rules, last: virtualRange(rules).Addr().Next()}
 	wide := map[netip.AddrPort]bool{} // ports with a listener for all addresses
 	for _, r := range rules {
 		if r.Name == "" && !r.Prefix.IsSingleIP() {
@@ -103,7 +125,7 @@ func (p *plan) destination(name string) *destination {
 	}
 	for {
 		p.last = p.last.Next()
-		if !slices.ContainsFunc(p.rules, func(r policy.Rule) bool { return r.Prefix.IsValid() && r.Prefix.Contains(p.last) }) {
+		if !slices.ContainsFunc(p.rules, func(r policy.Rule) bool { return r.Prefix.IsSingleIP() && r.Prefix.Addr() == p.last }) {
 			break
 		}
 	}

@@ -43,6 +43,8 @@ func TestListeners(t *testing.T) {
 		{[]string{"10.1.0.0/16:5432", "[2001:db8::/32]:5432", "[2001:db8:1::1]:80"}, "0.0.0.0:5432 [::]:5432 [2001:db8:1::1]:80", 0},
 		// What a rule names is no virtual address.
 		{[]string{"29.77.0.2:80", "a.example.com:443"}, "29.77.0.2:80 29.77.0.3:443", 0},
+		{[]string{"29.0.0.0/8:80", "a.example.com:443"}, "0.0.0.0:80 22.77.0.2:443", 0},
+		{[]string{"29.0.0.0/8:80", "22.0.0.0/8:80", "26.0.0.0/8:80", "28.0.0.0/8:80", "33.0.0.0/8:80", "55.0.0.0/8:80", "a.example.com:443"}, "0.0.0.0:80 29.77.0.2:443", 0},
 	} {
 		p := newPlan(rules(t, c.rules...))
 		var got []string
@@ -160,14 +162,14 @@ func TestNewNamesAreRationed(t *testing.T) {
 	var n names
 	n.init(newPlan(rules(t, "*.cdn.example.net:443")))
 	n.spare = make([]*os.File, 1000)
-	found := 0
+	found, began := 0, time.Now()
 	for i := range 200 {
 		_, err := n.find(strings.Repeat("a", 1+i%30)+strings.Repeat("b", 1+i/30)+".cdn.example.net", func(*os.File, netip.AddrPort) error { return nil })
 		if err == nil {
 			found++
 		}
 	}
-	if found < 50 || found > 60 {
+	if most := 51 + int(10*time.Since(began).Seconds()); found < 50 || found > most {
 		t.Errorf("%d of 200 names at once were told", found)
 	}
 }
