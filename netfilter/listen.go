@@ -11,8 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// backlog bounds the connections that wait to be accepted (listen(2)).
-const backlog = 128
+// backlog bounds the connections that wait to be accepted (listen(2)). Of more
+// than that the kernel drops the first packet, to come again a second later.
+const backlog = maxFlows
 
 // bind gives a socket of the box its address. The launcher may, also a port
 // below 1024: it owns the user namespace that owns the network namespace
