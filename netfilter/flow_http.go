@@ -79,7 +79,7 @@ func (h *httpFlow) requests(first []byte, to Event) error {
 
 // replies carries what the origin sends.
 func (h *httpFlow) replies() error {
-	defer h.box.SetReadDeadline(time.Now().Add(lingerTimeout))
+	defer func() { h.box.SetReadDeadline(time.Now().Add(lingerTimeout)) }()
 	if err := h.firstReply(); err != nil {
 		return err
 	}

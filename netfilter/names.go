@@ -80,7 +80,7 @@ func (n *names) find(name string, listen func(*os.File, netip.AddrPort) error) (
 		return nil, errUnknownName
 	case !plausible(name[:len(name)-len(suffix)-1]):
 		return nil, errTooLong
-	case !n.fresh.take():
+	case len(n.byName)-len(n.plan.exact) >= maxNames, !n.fresh.take():
 		return nil, errTooMany
 	}
 	next := n.plan // is only kept if all goes well

@@ -195,3 +195,19 @@ func TestLimiter(t *testing.T) {
 		t.Errorf("let through %v", got)
 	}
 }
+
+// The number of names is bounded also where they need no listener of their own.
+func TestNamesAreBounded(t *testing.T) {
+	var n names
+	n.init(newPlan(rules(t, "*.cdn.example.net:443", "10.1.0.0/16:443")))
+	n.fresh = limiter{burst: 1e6}
+	found := 0
+	for i := range 2 * maxNames {
+		if _, err := n.find(strings.Repeat("a", 1+i%30)+strings.Repeat("b", 1+i/30)+".cdn.example.net", nil); err == nil {
+			found++
+		}
+	}
+	if found != maxNames {
+		t.Errorf("%d names, want %d", found, maxNames)
+	}
+}

@@ -17,7 +17,7 @@ import (
 // The server decides how often the filter has something to report, so what is
 // kept and written of it is bounded. Beyond these, there are totals.
 const (
-	trafficKept     = 1000 // destinations
+	trafficKept     = 1000 // destinations of each kind of event, so that none displaces another
 	trafficRecorded = 2000 // records of single connections
 	trafficSaid     = 5    // destinations in a line
 )
@@ -38,6 +38,7 @@ type traffic struct {
 	recorded int
 	tallies  map[netfilter.Event]*tally
 	order    []*tally
+	kept     map[netfilter.Kind]int
 	beyond   int // events about destinations that are not kept
 	unsaid   []netfilter.Event
 	say      *time.Timer
@@ -55,7 +56,7 @@ type tally struct {
 // newTraffic returns one that keeps who reports waiting until release: nothing
 // connects before there is a record of the run.
 func newTraffic(j *journal.Journal, c console, name string) *traffic {
-	t := &traffic{journal: j, console: c, name: name, tallies: map[netfilter.Event]*tally{}}
+	t := &traffic{journal: j, console: c, name: name, tallies: map[netfilter.Event]*tally{}, kept: map[netfilter.Kind]int{}}
 	t.mu.Lock()
 	return t
 }
@@ -69,15 +70,19 @@ func (t *traffic) report(e netfilter.Event) {
 	defer t.mu.Unlock()
 	key := e
 	key.Sent, key.Received, key.Duration = 0, 0, 0
-	if e.Kind == netfilter.Closed {
+	switch e.Kind {
+	case netfilter.Closed:
 		key.Address, key.Reason = netip.Addr{}, ""
+	case netfilter.Failed:
+		key.Reason = "" // which may hold a port that is new each time
 	}
 	sum := t.tallies[key]
 	if sum == nil {
-		if len(t.order) == trafficKept {
+		if t.kept[e.Kind] == trafficKept {
 			t.beyond++
 			return
 		}
+		t.kept[e.Kind]++
 		sum = &tally{event: key}
 		t.tallies[key] = sum
 		t.order = append(t.order, sum)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -103,8 +104,15 @@ func TestTrafficIsBounded(t *testing.T) {
 		tr.report(refusedName(fmt.Sprintf("%d.test", i)))
 		tr.report(refusedName("same.test"))
 	}
+	// What was refused before does not hide what is connected after.
+	late := open
+	late.Name = "late.test"
+	tr.report(late)
 	line, list := end()
-	if len(list) > trafficRecorded+2*trafficKept {
+	if !slices.ContainsFunc(list, func(c journal.Connection) bool { return c.Name == "late.test" && c.Verdict == "connected" }) {
+		t.Error("a connection after many refusals has no record")
+	}
+	if len(list) > trafficRecorded+4*trafficKept {
 		t.Errorf("%d records", len(list))
 	}
 	if !strings.Contains(line, "and 99") || len(line) > 1000 {
