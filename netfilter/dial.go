@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/mcpbox/mcpbox/policy"
@@ -126,7 +127,14 @@ func (d *dialer) lookup(ctx context.Context, name string, port uint16) ([]netip.
 	if r == nil {
 		r = &net.Resolver{PreferGo: true}
 	}
-	addrs, err := r.LookupNetIP(ctx, "ip", name)
+	// Without the final dot a name that does not exist would become one of the
+	// search list of resolv.conf: another host than the rule says. A name of one
+	// label can only mean such a one.
+	asked := name
+	if _, err := netip.ParseAddr(name); err != nil && strings.Contains(name, ".") {
+		asked += "."
+	}
+	addrs, err := r.LookupNetIP(ctx, "ip", asked)
 	if err != nil {
 		return nil, err
 	}
