@@ -15,6 +15,7 @@ import (
 	"github.com/mcpbox/mcpbox/cmd/mcpbox/internal/runs"
 	"github.com/mcpbox/mcpbox/netfilter"
 	"github.com/mcpbox/mcpbox/sandbox"
+	"golang.org/x/sys/unix"
 )
 
 // run is the launched mcpbox as other commands see it.
@@ -59,6 +60,10 @@ func TestKillHungLauncher(t *testing.T) {
 				}
 			}
 			l.cmd.Process.Signal(syscall.SIGSTOP)
+			// Until the last thread has stopped it may still answer.
+			if err := unix.Waitid(unix.P_PID, l.cmd.Process.Pid, nil, unix.WSTOPPED, nil); err != nil {
+				t.Fatal(err)
+			}
 			if _, err := control.Ask(r.Control(), control.Query, 50*time.Millisecond); !errors.Is(err, control.ErrSilent) {
 				t.Fatalf("a stopped launcher: %v", err)
 			}
