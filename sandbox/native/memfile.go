@@ -71,10 +71,26 @@ func sealedFile(src io.Reader) (*os.File, error) {
 	if _, err := io.Copy(w, src); err != nil {
 		return nil, fmt.Errorf("fill %s: %w", name, err)
 	}
-	if _, err := unix.FcntlInt(w.Fd(), unix.F_ADD_SEALS, seals); err != nil {
+	if err := addSeals(w, seals); err != nil {
 		return nil, fmt.Errorf("seal %s: %w", name, err)
 	}
 	return reopen(w)
+}
+
+// sealTries bounds the attempts to seal a file, each of which takes up to 150 ms.
+const sealTries = 20
+
+// addSeals seals a memfd. It is EBUSY as long as somebody else refers to one of its
+// pages. Nobody does that for long, but the kernel itself, which keeps pages that were
+// just added in lists of each processor, gets to empty these late where all are busy
+// (memfd_wait_for_pins() in mm/memfd.c).
+func addSeals(f *os.File, seals int) (err error) {
+	for range sealTries {
+		if _, err = unix.FcntlInt(f.Fd(), unix.F_ADD_SEALS, seals); err != unix.EBUSY {
+			return err
+		}
+	}
+	return err
 }
 
 // unlinkedFile copies src into a file without a name, on a file system that
