@@ -67,8 +67,8 @@ func (t *table) add(what, goal string, columns []string, compared string, met bo
 
 // print writes the tables, with what is needed to read them.
 func (b *bench) print(w io.Writer, processors int) {
-	fmt.Fprintf(w, "\n%s, %d processors in use, load %s before the start, uid %d; %s; %s\n",
-		kernel(), processors, b.load, os.Geteuid(), version("bwrap", "--version"), version("node", "--version"))
+	fmt.Fprintf(w, "\n%s, TCP by %s, %d processors in use, load %s before the start, uid %d; %s; %s\n",
+		kernel(), congestion(), processors, b.load, os.Geteuid(), version("bwrap", "--version"), version("node", "--version"))
 	b.jailed.print(w)
 	b.network.print(w)
 }
@@ -111,6 +111,16 @@ func kernel() string {
 	// What follows the numbers names somebody's machine.
 	number, _, _ := strings.Cut(strings.TrimSpace(string(text)), "-")
 	return "Linux " + number
+}
+
+// congestion is how TCP of this machine decides when to send: bbr waits between
+// packets, also on loopback, where others do not.
+func congestion() string {
+	text, err := os.ReadFile("/proc/sys/net/ipv4/tcp_congestion_control")
+	if err != nil {
+		return "unknown"
+	}
+	return strings.TrimSpace(string(text))
 }
 
 func version(program, flag string) string {
