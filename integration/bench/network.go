@@ -169,7 +169,6 @@ func (n *network) crowds() error {
 			}
 		}
 	}
-	_ = files
 	columns := n.columns(times, ms)
 	for i, w := range n.ways {
 		if w.missing == "" {
