@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"sync/atomic"
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 )
@@ -22,7 +21,7 @@ type size struct {
 // have none for: results of a size, reports of progress without end, calls that
 // end only when they are cancelled, a resource that changes on demand.
 func serve() error {
-	var cancelled atomic.Int32
+	cancelled := make(chan struct{})
 	server := mcp.NewServer(&mcp.Implementation{Name: "peer", Version: "1"}, &mcp.ServerOptions{
 		SubscribeHandler:   func(context.Context, *mcp.SubscribeRequest) error { return nil },
 		UnsubscribeHandler: func(context.Context, *mcp.UnsubscribeRequest) error { return nil },
@@ -47,11 +46,16 @@ func serve() error {
 	})
 	add(server, "wait", func(ctx context.Context, _ *mcp.CallToolRequest, _ none) (string, error) {
 		<-ctx.Done()
-		cancelled.Add(1)
+		close(cancelled)
 		return "", ctx.Err()
 	})
-	add(server, "cancelled", func(context.Context, *mcp.CallToolRequest, none) (string, error) {
-		return fmt.Sprint(cancelled.Load()), nil
+	add(server, "cancelled", func(ctx context.Context, _ *mcp.CallToolRequest, _ none) (string, error) {
+		select {
+		case <-cancelled:
+			return "wait was cancelled", nil
+		case <-ctx.Done():
+			return "", ctx.Err()
+		}
 	})
 	add(server, "touch", func(ctx context.Context, _ *mcp.CallToolRequest, _ none) (string, error) {
 		return "touched", server.ResourceUpdated(ctx, &mcp.ResourceUpdatedNotificationParams{URI: clock})
