@@ -37,19 +37,24 @@ func (w *witness) see(format string, args ...any) {
 	}
 }
 
+// count counts the things seen that begin with prefix.
+func (w *witness) count(prefix string) (n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, s := range w.seen {
+		if strings.HasPrefix(s, prefix) {
+			n++
+		}
+	}
+	return n
+}
+
 // await waits until n things have been seen that begin with prefix.
 func (w *witness) await(n int, prefix string) {
 	w.t.Helper()
 	late := time.After(patience)
 	for {
-		got := 0
-		w.mu.Lock()
-		for _, s := range w.seen {
-			if strings.HasPrefix(s, prefix) {
-				got++
-			}
-		}
-		w.mu.Unlock()
+		got := w.count(prefix)
 		if got >= n {
 			return
 		}
@@ -122,11 +127,7 @@ func TestClient(t *testing.T) {
 		w.call(ctx, "no such tool", none)
 	}
 	own := func(ctx context.Context, w *witness) {
-		if err := w.session.Subscribe(ctx, &mcp.SubscribeParams{URI: "peer://clock"}); err != nil {
-			w.t.Errorf("subscribe: %v", err)
-		}
-		w.call(ctx, "touch", none)
-		w.await(1, "updated peer://clock")
+		w.subscribe(ctx)
 		for _, size := range []int{1 << 10, 64<<10 - 100, 5 << 20} { // 7 MiB as JSON
 			w.call(ctx, "big", map[string]any{"n": size})
 		}
@@ -192,6 +193,27 @@ func TestClient(t *testing.T) {
 
 func peerSDK(t *testing.T) server { return peer(t, "sdk") }
 
+// subscribe subscribes to a resource, and has it change until word of that
+// comes: without sessions the client does not wait until it has subscribed.
+func (w *witness) subscribe(ctx context.Context) {
+	w.t.Helper()
+	if err := w.session.Subscribe(ctx, &mcp.SubscribeParams{URI: "peer://clock"}); err != nil {
+		w.t.Errorf("subscribe: %v", err)
+	}
+	for w.count("updated peer://clock") == 0 && ctx.Err() == nil {
+		if _, err := w.session.CallTool(ctx, &mcp.CallToolParams{Name: "touch"}); err != nil {
+			w.t.Fatalf("touch: %v", err)
+		}
+		select {
+		case <-w.wake:
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+	if err := w.session.Unsubscribe(ctx, &mcp.UnsubscribeParams{URI: "peer://clock"}); err != nil {
+		w.t.Errorf("unsubscribe: %v", err)
+	}
+}
+
 // cancel calls a tool that does not end, and then changes its mind.
 func (w *witness) cancel(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, 200*time.Millisecond)
@@ -200,8 +222,8 @@ func (w *witness) cancel(ctx context.Context) {
 	w.see("wait fails: %v", err != nil)
 }
 
-// watch has a client act, and returns what it saw, in order of the alphabet:
-// notifications and answers are handled at once.
+// watch has a client act, and returns what it saw, in order of the alphabet,
+// because it handles what comes at once, and each thing once.
 func watch(t *testing.T, r *run, version string, act func(context.Context, *witness)) []string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -223,8 +245,10 @@ func watch(t *testing.T, r *run, version string, act func(context.Context, *witn
 	act(ctx, w)
 	_ = session.Close() // an error is that the server did not wait for the end
 	wire.end()
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	slices.Sort(w.seen)
-	return w.seen
+	return slices.Compact(w.seen)
 }
 
 // list asks for all that there is.
