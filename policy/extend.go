@@ -44,6 +44,7 @@ func Extend(base, over *Policy) *Policy {
 			Message:   either(over.Limits.Message, base.Limits.Message),
 			Egress:    either(over.Limits.Egress, base.Limits.Egress),
 		},
+		Journal: base.Journal.extend(over.Journal),
 		Sources: add(base.Sources, over.Sources),
 	}
 	if over.Profile != "" {

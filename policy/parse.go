@@ -55,6 +55,7 @@ func Parse(name string, data []byte) (*Policy, error) {
 
 			"egress_bytes": d.size(&d.p.Limits.Egress, egressSpan),
 		}),
+		"journal": d.journal(),
 	})
 	if len(d.errs) > 0 {
 		slices.SortStableFunc(d.errs, func(a, b *Error) int { return a.Origin.Line - b.Origin.Line })

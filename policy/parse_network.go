@@ -3,31 +3,11 @@ package policy
 import "errors"
 
 func (d *decoder) networkMode(v value) {
-	const want = `"filtered" or "none"`
-	var s string
-	if !d.read(v, &s, want) {
-		return
-	}
-	switch m := NetworkMode(s); m {
-	case NetworkFiltered, NetworkNone:
-		d.p.Network.Mode = m
-	default:
-		d.fail(d.line(v.prim), "network.mode cannot be %q; it has to be %s", s, want)
-	}
+	word(d, v, &d.p.Network.Mode, `"filtered" or "none"`, NetworkFiltered, NetworkNone)
 }
 
 func (d *decoder) ech(v value) {
-	const want = `"deny" or "allow"`
-	var s string
-	if !d.read(v, &s, want) {
-		return
-	}
-	switch m := ECHMode(s); m {
-	case ECHDeny, ECHAllow:
-		d.p.Network.ECH = m
-	default:
-		d.fail(d.line(v.prim), "network.ech cannot be %q; it has to be %s", s, want)
-	}
+	word(d, v, &d.p.Network.ECH, `"deny" or "allow"`, ECHDeny, ECHAllow)
 }
 
 // allow reads a list of rules, each with the line that it stands in.

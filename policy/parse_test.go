@@ -35,6 +35,11 @@ pids = 7
 tmp = "1GB"
 message = 65536
 egress_bytes = "1GiB"
+[journal]
+max = "1MiB"
+keep = "1GiB"
+full = "continue"
+bodies = "full"
 `))
 	if err != nil {
 		t.Fatal(err)
@@ -58,7 +63,8 @@ egress_bytes = "1GiB"
 			},
 			Proxy: &Proxy{"proxy.example", 3128, "ann", "s@crypt"},
 		},
-		Limits: Limits{Pids: 7, Tmp: 1e9, Message: 65536, Egress: 1 << 30},
+		Limits:  Limits{Pids: 7, Tmp: 1e9, Message: 65536, Egress: 1 << 30},
+		Journal: Journal{Max: 1 << 20, Keep: 1 << 30, Full: FullContinue, Bodies: BodyFull},
 	}
 	if !reflect.DeepEqual(p, want) {
 		t.Errorf("got  %+v\nwant %+v", p, want)
@@ -70,7 +76,7 @@ func TestParseErrors(t *testing.T) {
 	for _, c := range []struct{ toml, want string }{
 		{"[files]\nwrit = []", `p.toml:2: unknown key "files.writ"; did you mean "files.write"?`},
 		{"[file]\nread = []", `p.toml:1: unknown key "file"; did you mean "files"?`},
-		{"\n[world]\nallow = []", `p.toml:2: unknown key "world"; known here: env, files, limits, network, profile, unix_sockets`},
+		{"\n[world]\nallow = []", `p.toml:2: unknown key "world"; known here: env, files, journal, limits, network, profile, unix_sockets`},
 		{"network.deny = []", `p.toml:1: unknown key "network.deny"`},
 		{"network = 'none'", `p.toml:1: network has to be a table`},
 		{"[network]\nmode = 'host'", `p.toml:2: network.mode cannot be "host"; it has to be "filtered" or "none"`},
@@ -85,6 +91,10 @@ func TestParseErrors(t *testing.T) {
 		{"[network]\nproxy = 'socks5://p.example:1080'", `p.toml:2: network.proxy: a proxy is spoken to in plain HTTP, and not by socks5; write http://`},
 		{"[limits]\negress_bytes = 0", `p.toml:2: limits.egress_bytes has to be from 1B to 1024TiB`},
 		{"[limits]\negress_bytes = '2 lots'", `p.toml:2: limits.egress_bytes cannot be "2 lots"`},
+		{"[journal]\nmax = '1KiB'", `p.toml:2: journal.max has to be from 1MiB to 1TiB`},
+		{"[journal]\nfull = 'ignore'", `p.toml:2: journal.full cannot be "ignore"; it has to be "stop" or "continue"`},
+		{"[journal]\nbodies = true", `p.toml:2: journal.bodies has to be "none", "digest" or "full"`},
+		{"[journal]\nkept = '1GiB'", `p.toml:2: unknown key "journal.kept"; did you mean "journal.keep"?`},
 		{"[tools]\ndeny = []", `unknown key "tools"`},
 		{"backend = 'native'", `unknown key "backend"`},
 		{"[limits]\nmemory = '1GiB'", `p.toml:2: unknown key "limits.memory"`},
@@ -173,6 +183,7 @@ func TestExtend(t *testing.T) {
 			Allow: []Rule{mustRule("a.example:443"), mustRule("b.example:443")},
 		},
 		Limits:  Limits{Pids: 1, Tmp: 2, Egress: 4},
+		Journal: Journal{Max: 1, Keep: 2, Full: FullStop, Bodies: BodyNone},
 		Sources: []string{"x"},
 	}
 	over := &Policy{
@@ -184,6 +195,7 @@ func TestExtend(t *testing.T) {
 			Allow: []Rule{mustRule("B.example.:443"), mustRule("tcp://b.example:443"), mustRule("c.example:443")},
 		},
 		Limits:  Limits{Tmp: 3},
+		Journal: Journal{Keep: 3, Full: FullContinue},
 		Sources: []string{"y"},
 	}
 	want := &Policy{
@@ -198,6 +210,7 @@ func TestExtend(t *testing.T) {
 			Allow: []Rule{mustRule("a.example:443"), mustRule("b.example:443"), mustRule("tcp://b.example:443"), mustRule("c.example:443")},
 		},
 		Limits:  Limits{Pids: 1, Tmp: 3, Egress: 4},
+		Journal: Journal{Max: 1, Keep: 3, Full: FullContinue, Bodies: BodyNone},
 		Sources: []string{"x", "y"},
 	}
 	got := Extend(base, over)

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -13,17 +14,20 @@ func (d *decoder) profile(v value) {
 }
 
 func (d *decoder) unixSockets(v value) {
-	const want = `"none", "private" or "host"`
+	word(d, v, &d.p.UnixSockets, `"none", "private" or "host"`, SocketsNone, SocketsPrivate, SocketsHost)
+}
+
+// word reads one of a few words; want lists them for a person.
+func word[T ~string](d *decoder, v value, to *T, want string, known ...T) {
 	var s string
 	if !d.read(v, &s, want) {
 		return
 	}
-	switch m := SocketMode(s); m {
-	case SocketsNone, SocketsPrivate, SocketsHost:
-		d.p.UnixSockets = m
-	default:
-		d.fail(d.line(v.prim), "unix_sockets cannot be %q; it has to be %s", s, want)
+	if !slices.Contains(known, T(s)) {
+		d.fail(d.line(v.prim), "%s cannot be %q; it has to be %s", v.key, s, want)
+		return
 	}
+	*to = T(s)
 }
 
 func (d *decoder) noexecTmp(v value) {

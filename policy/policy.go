@@ -41,6 +41,12 @@
 //	message      = "16MiB"                # longest JSON-RPC line
 //	egress_bytes = "1GiB"                 # over the network in one run; no limit
 //
+//	[journal]
+//	max    = "64MiB"                      # of one run
+//	keep   = "256MiB"                     # of all runs of a server
+//	full   = "stop"                       # or "continue": when it cannot be written
+//	bodies = "digest"                     # or "none", "full": of messages
+//
 // Any other key is an error that names the file, the line and the nearest key
 // there is.
 package policy
@@ -62,6 +68,7 @@ type Policy struct {
 	Env         Env
 	Network     Network
 	Limits      Limits
+	Journal     Journal
 	// Sources are the files that this policy was read from. Those with an
 	// absolute path are never writable in the box.
 	Sources []string

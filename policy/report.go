@@ -31,6 +31,8 @@ type Report struct {
 	Limits Limits     `json:"limits"` // defaults filled in
 	Notes  []Note     `json:"notes,omitempty"`
 
+	Journal Journal `json:"journal"` // defaults filled in
+
 	// Roots is what was below each writable directory, for [Changes].
 	Roots []*Snapshot `json:"-"`
 }
