@@ -173,7 +173,7 @@ func (b *stubBox) Usage() (sandbox.Load, error) { return sandbox.Load{Processes:
 
 // What could not be done is not shown as done, and what has ended stays as it is.
 func TestLiveFailures(t *testing.T) {
-	j, err := journal.Open(filepath.Join(t.TempDir(), "state"), "fs")
+	j, err := journal.Open(journal.Config{State: filepath.Join(t.TempDir(), "state"), Name: "fs"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,13 +21,24 @@ func logsCommand(c console) *cobra.Command {
 		Short: "Show what servers did",
 		Long: `Logs shows the journals: what was started, where it connected, what it was refused
 and which --egress would allow it, what was done to it, how it ended. NAME is one
-server, ID one run; without either it shows all.`,
+server, ID one run; without either it shows all.
+
+With --verify it says instead whether the journals are as they were written: each
+record holds the digest of the one before it, and each run how far the earlier ones
+were. The exit status is 1 if one was changed, cut short or taken away. Who can
+write a journal can also write all of it anew; what runs in a box cannot.`,
 		Example: `  mcpbox logs fs --since 1h
   mcpbox logs -f --denied
-  mcpbox logs --json fs`,
+  mcpbox logs --json fs
+  mcpbox logs --verify fs`,
 		Args:              cobra.MaximumNArgs(1),
 		ValidArgsFunction: completeJournals,
 		RunE: func(_ *cobra.Command, args []string) error {
+			own, err := ownDirs()
+			if err != nil {
+				return err
+			}
+			l.state = own.State
 			if len(args) == 1 {
 				l.of = args[0]
 			}
@@ -38,7 +49,10 @@ server, ID one run; without either it shows all.`,
 				}
 				l.from = time.Now().Add(-d)
 			}
-			return l.run()
+			if l.verifying {
+				return l.verify()
+			}
+			return l.print()
 		},
 	}
 	f := cmd.Flags()
@@ -46,6 +60,10 @@ server, ID one run; without either it shows all.`,
 	f.BoolVar(&l.denied, "denied", false, "only what servers were refused")
 	f.StringVar(&since, "since", "", "only the last DURATION: 90s, 15m, 24h, 7d")
 	f.BoolVar(&l.asJSON, "json", false, "print the records, one a line, with the server and the run")
+	f.BoolVar(&l.verifying, "verify", false, "check that the journals are whole and unchanged")
+	for _, flag := range []string{"follow", "denied", "since"} {
+		cmd.MarkFlagsMutuallyExclusive("verify", flag)
+	}
 	cmd.RegisterFlagCompletionFunc("since", cobra.NoFileCompletions)
 	return cmd
 }
@@ -59,6 +77,8 @@ type logs struct {
 	denied  bool
 	asJSON  bool
 
+	verifying bool
+
 	state string
 	seen  map[string]*journal.Follower // by path
 }
@@ -66,12 +86,8 @@ type logs struct {
 // followTime is how often journals are looked at for more.
 const followTime = 250 * time.Millisecond
 
-func (l *logs) run() error {
-	own, err := ownDirs()
-	if err != nil {
-		return err
-	}
-	l.state, l.seen = own.State, map[string]*journal.Follower{}
+func (l *logs) print() error {
+	l.seen = map[string]*journal.Follower{}
 	files, err := l.files()
 	if err != nil {
 		return err
@@ -93,11 +109,10 @@ func (l *logs) run() error {
 // files are the journals that are asked for.
 func (l *logs) files() ([]journal.File, error) {
 	all, err := journal.Files(l.state)
-	if l.of != "" {
-		all = slices.DeleteFunc(all, func(f journal.File) bool { return f.Name != l.of && f.ID != l.of })
-	}
-	return all, err
+	return slices.DeleteFunc(all, func(f journal.File) bool { return !l.matches(f) }), err
 }
+
+func (l *logs) matches(f journal.File) bool { return l.of == "" || f.Name == l.of || f.ID == l.of }
 
 func (l *logs) unknown() error {
 	all, err := journal.Files(l.state)

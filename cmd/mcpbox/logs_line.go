@@ -2,9 +2,12 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"net"
+	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/mcpbox/mcpbox/cmd/mcpbox/internal/journal"
 	"github.com/mcpbox/mcpbox/sandbox"
@@ -52,6 +55,21 @@ func describeRecord(e journal.Entry) (text, tone string) {
 		var r journal.Connection
 		if e.Decode(&r) == nil {
 			return describeConnection(r)
+		}
+	case "gap":
+		var r journal.Gap
+		if e.Decode(&r) == nil {
+			return describeGap(r), red
+		}
+	case "segment":
+		var r journal.Segment
+		if e.Decode(&r) == nil {
+			return describeSegment(r), faint
+		}
+	case "removed":
+		var r journal.Removed
+		if e.Decode(&r) == nil {
+			return fmt.Sprintf("removed %s of earlier, %s, to make room", plural(r.Runs, "journal"), size(r.Bytes)), faint
 		}
 	case "exit":
 		var r journal.Exit
@@ -139,6 +157,23 @@ func describeConnection(r journal.Connection) (text, tone string) {
 		text += ", by the rule " + r.Rule
 	}
 	return text, plain
+}
+
+func describeGap(r journal.Gap) string {
+	var kinds []string
+	for _, event := range slices.Sorted(maps.Keys(r.Lost)) {
+		kinds = append(kinds, fmt.Sprintf("%d %s", r.Lost[event], event))
+	}
+	return fmt.Sprintf("lost records, which could not be written, from %s to %s: %s: %s",
+		r.From.Local().Format(time.TimeOnly), r.To.Local().Format(time.TimeOnly), strings.Join(kinds, ", "), r.Cause)
+}
+
+func describeSegment(r journal.Segment) string {
+	text := fmt.Sprintf("goes on in segment %d", r.Number)
+	if r.Through > 0 {
+		text += fmt.Sprintf("; removed to make room: segments 2 to %d, %s, %s", r.Through, plural(int(r.Records), "record"), size(r.Bytes))
+	}
+	return text
 }
 
 func describeExit(r journal.Exit) (text, tone string) {

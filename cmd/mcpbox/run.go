@@ -75,11 +75,15 @@ func run(inv *invocation, c console) error {
 	}
 
 	// Before anything untrusted exists; what cannot be recorded does not run.
-	j, err := journal.Open(p.dirs.State, p.name)
+	j, err := journal.Open(journal.Config{State: p.dirs.State, Name: p.name, Policy: p.policy.Journal, Secrets: secretsOf(p)})
 	if err != nil {
 		return fmt.Errorf("journal: %w", err)
 	}
 	defer j.Close()
+
+	notStarted := func(err error) {
+		j.Event(journal.Event{Kind: journal.NotStarted, Detail: err.Error()})
+	}
 
 	own, err := runs.Create(p.dirs.Runtime, j.ID())
 	if err != nil {
@@ -113,7 +117,7 @@ func run(inv *invocation, c console) error {
 		box.Wait()
 	}
 	if err != nil {
-		j.Event(journal.Event{Kind: journal.Warning, Detail: "not started: " + err.Error()})
+		notStarted(err)
 		return startError(err, p)
 	}
 	defer box.Kill()
@@ -126,13 +130,14 @@ func run(inv *invocation, c console) error {
 	recording()
 	live := &live{box: box, filter: filter, traffic: traffic, journal: j, kill: make(chan struct{})}
 	if err := live.begin(own, record, layers, started); err != nil {
+		notStarted(err)
 		return err
 	}
 	defer live.close()
 	lost := make(chan cover)
 	go watch.run(lost)
 	s := &session{box: box, console: c, journal: j, name: p.name, signals: signals, lost: lost, kill: live.kill,
-		maxLine: p.report.Limits.Message, said: map[string]bool{}}
+		maxLine: p.report.Limits.Message, full: p.report.Journal.Full, said: map[string]bool{}}
 	// Users who never look have their directory swept, too.
 	stopSettling := settle(func() { runs.Sweep(p.dirs.Runtime) })
 	end := s.relay()

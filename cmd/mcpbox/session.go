@@ -9,6 +9,7 @@ import (
 
 	"github.com/mcpbox/mcpbox/bridge"
 	"github.com/mcpbox/mcpbox/cmd/mcpbox/internal/journal"
+	"github.com/mcpbox/mcpbox/policy"
 	"github.com/mcpbox/mcpbox/sandbox"
 )
 
@@ -22,6 +23,7 @@ type session struct {
 	lost    <-chan cover    // what the box has open now that it should not
 	kill    <-chan struct{} // closed when a person wants it dead
 	maxLine int64
+	full    policy.FullMode // what to do when the journal cannot be written
 
 	relaying *bridge.Relay
 	said     map[string]bool // lost covers
@@ -88,6 +90,7 @@ func (s *session) relay() ending {
 func (s *session) wait(relayed <-chan error, gone chan ending) (caught os.Signal, failure error) {
 	hostClosed := s.relaying.HostClosed()
 	kill, killed := s.kill, false
+	unwritten := s.journal.Failed()
 	escalation := s.escalate()
 	defer escalation.stop()
 	var ended *ending
@@ -118,6 +121,12 @@ func (s *session) wait(relayed <-chan error, gone chan ending) (caught os.Signal
 			}
 		case c := <-s.lost:
 			if err := s.uncovered(c); err != nil && failure == nil && ended == nil {
+				failure = err
+				s.box.Kill()
+			}
+		case <-unwritten:
+			unwritten = nil
+			if err := s.unrecorded(); err != nil && failure == nil && ended == nil {
 				failure = err
 				s.box.Kill()
 			}
@@ -167,6 +176,17 @@ func (s *session) uncovered(c cover) error {
 		s.console.say("%s: %s was %s: the server can write to it until it is started again", s.name, c.path, detail)
 	}
 	return nil
+}
+
+// unrecorded is when something could not be written into the journal. What cannot
+// be recorded does not run, unless the policy lets it.
+func (s *session) unrecorded() error {
+	err := fmt.Errorf("journal: %w", s.journal.Cause())
+	if s.full == policy.FullContinue {
+		s.console.say("%s: %v; it goes on without, as [journal] full = \"continue\" says", s.name, err)
+		return nil
+	}
+	return err
 }
 
 func (e ending) record(started time.Time) journal.Exit {

@@ -23,7 +23,7 @@ func testTraffic(t *testing.T) (*traffic, func() (string, []journal.Connection))
 	if err := os.Chmod(state, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	j, err := journal.Open(state, "x")
+	j, err := journal.Open(journal.Config{State: state, Name: "x"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -31,7 +31,7 @@ func testTraffic(t *testing.T) (*traffic, func() (string, []journal.Connection))
 	tr.release()
 	return tr, func() (string, []journal.Connection) {
 		line := tr.end()
-		j.Close()
+		defer j.Close()
 		f, err := os.Open(j.Path())
 		if err != nil {
 			t.Fatal(err)

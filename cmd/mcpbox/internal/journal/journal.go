@@ -1,13 +1,42 @@
 // Package journal writes what a run was allowed, was denied and consumed: one
-// file for each run, one JSON object for each line.
+// JSON object for each line, in one file for each run, or more of a long one.
 //
-//	STATE/journal/NAME/20260301T101530.123456789Z-1f0c9a7e.jsonl
+//	STATE/journal/NAME/20260301T101530.123456789Z-1f0c9a7e.jsonl             the run
+//	STATE/journal/NAME/20260301T101530.123456789Z-1f0c9a7e.2.jsonl           its second segment
+//	STATE/journal/NAME/20260301T101530.123456789Z-1f0c9a7e.messages.jsonl    its messages
+//	STATE/journal/NAME/20260301T101530.123456789Z-1f0c9a7e.messages.2.jsonl
 //
 // Every record has "time" (RFC 3339, UTC, nanoseconds) and "event"; the other
-// fields depend on the event. A record is one write to a file opened for
-// appending, so a killed launcher leaves whole lines. Text from outside cannot
-// steer a terminal that shows the file: control and format characters are
-// \u escapes.
+// fields depend on the event. Text from outside cannot steer a terminal that
+// shows the file: control and format characters are \u escapes. Values of the
+// server's variables do not stand in it, see [Config].
+//
+// # The chain
+//
+// The last fields of a record are "n", its number in its stream, from 1, and
+// "prev", the SHA-256 of the line before it, line feed included. The run and its
+// messages are a stream each, which goes on through its segments. The first
+// record has "after" instead: how far the journals of the runs before it were.
+// [Verify] checks all that.
+//
+// # What is lost
+//
+// Records are single writes to a file opened for appending, those of messages
+// several at once, at most 100 ms late. A launcher that is killed leaves whole
+// lines, perhaps with part of one at the end, which is no record: the kernel
+// gives up a write that it has begun (write(2) says only that it may be short).
+//
+// What cannot be written, say for want of space, is taken back to the last whole
+// line, counted, and told in a record "gap" as soon as there is room. There always
+// is for that and for the record of the end: space for it is allocated ahead.
+//
+// # What is kept
+//
+// A run's journal is bounded. Of the streams, which have half of the bound each,
+// the first segment is kept, and as many of the last ones as there is room for.
+// So no flood of messages can wash away what the server did otherwise, nor either
+// of them how the run began. The journals of a server's runs are bounded, too;
+// the oldest are removed.
 package journal
 
 import (
@@ -15,13 +44,17 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/mcpbox/mcpbox/cmd/mcpbox/internal/dirs"
+	"github.com/mcpbox/mcpbox/policy"
+	"golang.org/x/sys/unix"
 )
 
 // NameError says that a server's name cannot name a directory.
@@ -47,28 +80,51 @@ func CheckName(name string) error {
 	return nil
 }
 
+// Config says what to write.
+type Config struct {
+	State  string         // mcpbox's directory for state
+	Name   string         // the server's
+	Policy policy.Journal // a zero field means its default
+	// Secrets are texts that no record holds: "[redacted]" stands for them.
+	Secrets []string
+}
+
 // Journal is the open journal of one run. Its methods may be called from any
 // goroutine.
 type Journal struct {
-	path string
-	id   string
-	now  func() time.Time
+	path    string
+	id      string
+	now     func() time.Time
+	bodies  policy.BodyMode
+	secrets secrets
+	lock    *os.File // the first segment again, locked for as long as the run lives
+	past    *past
 
-	mu   sync.Mutex
-	file *os.File
+	mu       sync.Mutex
+	run      *stream
+	messages *stream
+	batch    batch // messages to be written
+	flushing *time.Timer
+	lost     losses
+	retry    *time.Timer // while something is lost
+	failed   chan struct{}
+	cause    error // of that
+	closed   bool
 }
 
-// Open starts the journal of a run of the server name below the state
-// directory. A run without a journal must not start, so the caller ends on an
-// error. Call it before anything untrusted exists.
-func Open(state, name string) (*Journal, error) { return open(state, name, time.Now) }
+var errClosed = errors.New("write journal: it is closed")
 
-func open(state, name string, now func() time.Time) (*Journal, error) {
-	if err := CheckName(name); err != nil {
+// Open starts the journal of a run below the state directory. A run without a
+// journal must not start, so the caller ends on an error. Call it before anything
+// untrusted exists.
+func Open(c Config) (*Journal, error) { return open(c, time.Now) }
+
+func open(c Config, now func() time.Time) (*Journal, error) {
+	if err := CheckName(c.Name); err != nil {
 		return nil, err
 	}
-	dir := state
-	for _, part := range []string{"", "journal", name} {
+	dir := c.State
+	for _, part := range []string{"", "journal", c.Name} {
 		dir = filepath.Join(dir, part)
 		if err := dirs.Private(dir); err != nil {
 			return nil, fmt.Errorf("open journal: %w", err)
@@ -76,60 +132,176 @@ func open(state, name string, now func() time.Time) (*Journal, error) {
 	}
 	var random [4]byte
 	_, _ = rand.Read(random[:]) // never fails, see crypto/rand
-	id := hex.EncodeToString(random[:])
-	path := filepath.Join(dir, now().UTC().Format("20060102T150405.000000000Z")+"-"+id+".jsonl")
-	file, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE|os.O_EXCL|syscall.O_NOFOLLOW|syscall.O_CLOEXEC, 0o600)
-	if err != nil {
+	rules := c.Policy.WithDefaults()
+	j := &Journal{
+		id: hex.EncodeToString(random[:]), now: now, bodies: rules.Bodies, secrets: newSecrets(c.Secrets), failed: make(chan struct{}),
+	}
+	base := filepath.Join(dir, now().UTC().Format(stamp)+"-"+j.id)
+	j.path = base + extension
+	j.run = &stream{base: base, most: rules.Max / 2, reserve: reserve, now: now}
+	j.messages = &stream{base: base + messagesInfix, most: rules.Max / 2, now: now}
+	if err := j.run.open(1); err != nil {
 		return nil, fmt.Errorf("open journal: %w", err)
 	}
-	return &Journal{path: path, id: id, now: now, file: file}, nil
+	var err error
+	if j.lock, err = lockFile(j.path, unix.LOCK_EX); err != nil {
+		j.run.close()
+		return nil, fmt.Errorf("open journal: %w", err)
+	}
+	j.past = lookBack(dir, filepath.Base(base), rules.Keep-rules.Max)
+	return j, nil
 }
 
-// Path is the journal's file.
+// Path is the journal's first file, which stays for as long as anything of it.
 func (j *Journal) Path() string { return j.path }
 
 // ID is the run's identity, eight hexadecimal digits, as in the file's name.
 func (j *Journal) ID() string { return j.id }
 
-// Close ends the journal. Closing again does nothing.
+// Failed is closed when a record could not be written for the first time. What
+// follows from that is the caller's to decide.
+func (j *Journal) Failed() <-chan struct{} { return j.failed }
+
+// Close ends the journal. The error tells of records that are lost and that no
+// record tells of. Closing again does nothing.
 func (j *Journal) Close() error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if j.file == nil {
+	if j.closed {
 		return nil
 	}
-	err := j.file.Close()
-	j.file = nil
-	if err != nil {
-		return fmt.Errorf("close journal: %w", err)
+	j.flush()
+	err := j.tell(true)
+	j.closed = true
+	for _, t := range []*time.Timer{j.flushing, j.retry} {
+		if t != nil {
+			t.Stop()
+		}
 	}
-	return nil
+	j.past.removing.Wait()
+	if j.run.n == 0 && err == nil { // nothing has happened
+		err = os.Remove(j.path)
+	}
+	err = errors.Join(err, j.messages.close(), j.run.close())
+	j.lock.Close()
+	return err
 }
 
-// Add writes an event into the journal at path, for a launcher that cannot. The
-// file has to be there.
-func Add(path string, e Event) error {
-	file, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|syscall.O_NOFOLLOW|syscall.O_CLOEXEC, 0)
-	if err != nil {
-		return fmt.Errorf("write journal: %w", err)
-	}
-	j := &Journal{path: path, now: time.Now, file: file}
-	return errors.Join(j.Event(e), j.Close())
-}
-
-// append writes one record with one write.
-func (j *Journal) append(r record) error {
+// append writes one record of the run. The last ones, which close it, may use the
+// space that is kept for them.
+func (j *Journal) append(r record, last bool) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if j.file == nil {
-		return errors.New("write journal: it is closed")
+	if j.closed {
+		return errClosed
 	}
-	line, err := encode(r, j.now())
+	text, err := j.encode(r)
 	if err != nil {
 		return fmt.Errorf("write journal %s: %w", j.path, err)
 	}
-	if _, err := j.file.Write(line); err != nil {
+	return j.write(j.run, batch{text, []int{len(text)}}, r.event(), last)
+}
+
+// encode makes the text of a record, without its place in the chain.
+func (j *Journal) encode(r record) ([]byte, error) {
+	text, err := encode(r, j.now())
+	return j.secrets.redact(text), err
+}
+
+// write has a stream take records, or counts them among what is lost.
+func (j *Journal) write(s *stream, b batch, event string, last bool) error {
+	j.begin()
+	err := j.tell(last)
+	done := 0
+	if err == nil {
+		done, err = s.write(b, last)
+	}
+	if done < len(b.ends) {
+		j.lose(event, len(b.ends)-done, err)
+	}
+	if err != nil {
 		return fmt.Errorf("write journal: %w", err)
 	}
 	return nil
+}
+
+// lockFile opens a file and locks it with flock(2).
+func lockFile(path string, how int) (*os.File, error) {
+	file, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(file.Fd()), how); err != nil {
+		file.Close()
+		return nil, os.NewSyscallError("flock", err)
+	}
+	return file, nil
+}
+
+// begin is before the first record is written: that one tells of the runs before
+// it.
+func (j *Journal) begin() {
+	if j.run.n == 0 {
+		j.past.looking.Wait()
+		j.run.after = j.past.positions
+	}
+}
+
+// makeRoom removes the oldest runs, if there is no room for all, once that is
+// written down.
+func (j *Journal) makeRoom() error {
+	r, any := j.past.removal()
+	if !any {
+		return nil
+	}
+	if err := j.append(r, false); err != nil {
+		return err
+	}
+	j.past.remove()
+	return nil
+}
+
+// Add writes an event into the journal at path, for a launcher that cannot and
+// has ended. The file has to be there.
+func Add(path string, e Event) error {
+	if err := add(path, e); err != nil {
+		return fmt.Errorf("write journal: %w", err)
+	}
+	return nil
+}
+
+func add(path string, e Event) error {
+	first, ok := parsePath(path)
+	if !ok {
+		return fmt.Errorf("%s is no journal", path)
+	}
+	lock, err := lockFile(path, unix.LOCK_EX)
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	sets, err := setsOf(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	i := slices.IndexFunc(sets, func(s set) bool { return s.run == first.run() })
+	if i < 0 {
+		return fmt.Errorf("%s: %w", path, os.ErrNotExist)
+	}
+	s := &stream{base: strings.TrimSuffix(path, extension), most: math.MaxInt64, now: time.Now}
+	if err := s.reopen(sets[i].last()); err != nil {
+		return err
+	}
+	list := []record{e}
+	if info, err := s.file.Stat(); err == nil && info.Size() > s.size {
+		now := s.now().UTC()
+		list = []record{Gap{Lost: map[string]int64{"record": 1}, From: now, To: now, Cause: "mcpbox was killed while it wrote it"}, e}
+	}
+	for _, r := range list {
+		var text []byte
+		if text, err = encode(r, s.now()); err == nil {
+			_, err = s.write(batch{text, []int{len(text)}}, true)
+		}
+	}
+	return errors.Join(err, s.close())
 }

@@ -9,26 +9,57 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
 )
 
-// File is the journal of one run, seen by a reader.
+// File is one file of the journal of a run, seen by a reader.
 type File struct {
-	Path    string
-	Name    string // the server's
-	ID      string // the run's
-	Started time.Time
+	Path     string
+	Name     string // the server's
+	ID       string // the run's
+	Started  time.Time
+	Messages bool // it holds the run's messages
+	Segment  int  // from 1
 }
 
-const (
-	stamp     = "20060102T150405.000000000Z"
-	extension = ".jsonl"
-)
+// run is what all files of a run are called.
+func (f File) run() string { return f.Started.Format(stamp) + "-" + f.ID }
+
+// parsePath says what a file is by its path.
+func parsePath(path string) (File, bool) {
+	f := File{Path: path, Name: filepath.Base(filepath.Dir(path)), Segment: 1}
+	base, isJournal := strings.CutSuffix(filepath.Base(path), extension)
+	at, rest, ok := strings.Cut(base, "-")
+	started, err := time.Parse(stamp, at)
+	if !isJournal || !ok || err != nil {
+		return f, false
+	}
+	f.Started = started
+	if id, number, more := strings.Cut(rest, "."); more {
+		rest = id
+		if infix, n, both := strings.Cut(number, "."); "."+infix == messagesInfix {
+			f.Messages = true
+			if number = n; !both {
+				number = "1"
+			}
+		}
+		if f.Segment, err = strconv.Atoi(number); err != nil || f.Segment < 1 {
+			return f, false
+		}
+	}
+	f.ID = rest
+	base = filepath.Join(filepath.Dir(path), f.run())
+	if f.Messages {
+		base += messagesInfix
+	}
+	return f, f.ID != "" && segmentPath(base, f.Segment) == path
+}
 
 // Files lists the journals below the state directory, in the order in which
-// their runs started.
+// their runs started, and of one run in the order in which they were begun.
 func Files(state string) ([]File, error) {
 	root := filepath.Join(state, "journal")
 	names, err := os.ReadDir(root)
@@ -49,22 +80,36 @@ func Files(state string) ([]File, error) {
 			return nil, err
 		}
 		for _, e := range entries {
-			at, id, _ := strings.Cut(strings.TrimSuffix(e.Name(), extension), "-")
-			started, err := time.Parse(stamp, at)
-			if err == nil && id != "" && filepath.Ext(e.Name()) == extension {
-				list = append(list, File{filepath.Join(dir, e.Name()), name.Name(), id, started})
+			if f, ok := parsePath(filepath.Join(dir, e.Name())); ok {
+				list = append(list, f)
 			}
 		}
 	}
-	slices.SortStableFunc(list, func(a, b File) int { return a.Started.Compare(b.Started) })
+	sortFiles(list)
 	return list, nil
+}
+
+func sortFiles(list []File) { slices.SortStableFunc(list, compareFiles) }
+
+func compareFiles(a, b File) int {
+	switch {
+	case !a.Started.Equal(b.Started):
+		return a.Started.Compare(b.Started)
+	case a.ID != b.ID:
+		return strings.Compare(a.ID, b.ID)
+	case a.Messages != b.Messages && b.Messages:
+		return -1
+	case a.Messages != b.Messages:
+		return 1
+	}
+	return a.Segment - b.Segment
 }
 
 // Entry is one record, as it was read.
 type Entry struct {
 	File
 	Time    time.Time
-	Event   string // which record it is: "start", "event", "connect", "exit", or what a newer mcpbox writes
+	Event   string // which record it is: "start", "connect" and so on, or what a newer mcpbox writes
 	Verdict string // of a connection
 	Line    []byte // the whole record, an object, without the line feed
 }
@@ -73,7 +118,7 @@ type Entry struct {
 func (e Entry) Denied() bool { return e.Verdict == "refused" }
 
 // Decode reads the record's own fields into what Event says it is: a [*Start],
-// [*Event], [*Connection] or [*Exit].
+// [*Event], [*Connection], [*Message], [*Gap], [*Segment], [*Removed] or [*Exit].
 func (e Entry) Decode(record any) error { return json.Unmarshal(e.Line, record) }
 
 // Follower reads a journal that is still being written.

@@ -17,15 +17,20 @@ func TestFiles(t *testing.T) {
 	tick := func() time.Time { clock = clock.Add(time.Second); return clock }
 	var want []File
 	for _, name := range []string{"b", "a", "b"} {
-		j, err := open(state, name, tick)
+		j, err := open(Config{State: state, Name: name}, tick)
+		opened := clock.UTC()
 		if err != nil {
 			t.Fatal(err)
 		}
-		j.Close()
-		want = append(want, File{j.Path(), name, j.ID(), clock.UTC()})
+		if err := errors.Join(j.Start(Start{Name: name}), j.Close()); err != nil {
+			t.Fatal(err)
+		}
+		want = append(want, File{Path: j.Path(), Name: name, ID: j.ID(), Started: opened, Segment: 1})
 	}
 	// What is no journal is left out.
-	for _, name := range []string{".hidden/20260301T101530.123456789Z-1f0c9a7e.jsonl", "a/notes", "a/20260301-1f0c9a7e.jsonl", "a/20260301T101530.123456789Z-1f0c9a7e.gz"} {
+	for _, name := range []string{".hidden/20260301T101530.123456789Z-1f0c9a7e.jsonl", "a/notes", "a/20260301-1f0c9a7e.jsonl", "a/20260301T101530.123456789Z-1f0c9a7e.gz",
+		"a/20260301T101530.123456789Z-1f0c9a7e.1.jsonl", "a/20260301T101530.123456789Z-1f0c9a7e.02.jsonl", "a/20260301T101530.123456789Z-1f0c9a7e.-2.jsonl",
+		"a/20260301T101530.123456789Z-1f0c9a7e.letters.jsonl", "a/20260301T101530.123456789Z-1f0c9a7e.messages.1.jsonl", "a/20260301T101530.123456789Z-.jsonl"} {
 		path := filepath.Join(state, "journal", name)
 		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, nil, 0o600)); err != nil {
 			t.Fatal(err)
@@ -39,7 +44,7 @@ func TestFiles(t *testing.T) {
 		t.Fatalf("%v, %v", list, err)
 	}
 	for i, f := range list {
-		if f.Path != want[i].Path || f.Name != want[i].Name || f.ID != want[i].ID || !f.Started.Equal(want[i].Started) {
+		if f != want[i] {
 			t.Errorf("%+v, want %+v", f, want[i])
 		}
 	}

@@ -2,6 +2,7 @@ package journal
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 	"unicode"
@@ -55,6 +56,9 @@ const (
 	// KilledOutright is a run whose launcher did not answer, and so has no
 	// record of its end.
 	KilledOutright Kind = "killed_outright"
+	// NotStarted is a run that ended before its server began. It is the last
+	// record.
+	NotStarted Kind = "not_started"
 	// Warning is anything else that a person should read.
 	Warning Kind = "warning"
 )
@@ -85,6 +89,32 @@ type Connection struct {
 	Count int64 `json:"count,omitempty"`
 }
 
+// Gap tells of records that could not be written.
+type Gap struct {
+	Lost  map[string]int64 `json:"lost"` // how many, by their event
+	From  time.Time        `json:"from"` // when the first of them was to be written
+	To    time.Time        `json:"to"`   // and the last
+	Cause string           `json:"cause"`
+}
+
+// Segment is the first record of each segment but the first. The segments from the
+// second one to Through have been removed, to make room; there were Records in
+// them.
+type Segment struct {
+	Number  int   `json:"segment"`
+	Through int   `json:"removedThrough,omitempty"`
+	Records int64 `json:"removedRecords,omitempty"`
+	Bytes   int64 `json:"removedBytes,omitempty"`
+}
+
+// Removed is what the journals of earlier runs of the server have lost, to make
+// room: those of the oldest runs, that had ended, up to the run Through.
+type Removed struct {
+	Runs    int    `json:"runs"`
+	Bytes   int64  `json:"bytes"`
+	Through string `json:"through"`
+}
+
 // Exit is the last record of a run.
 type Exit struct {
 	Code     int           `json:"code"`             // the server's exit status; -1 if a signal ended it
@@ -96,6 +126,9 @@ type Exit struct {
 	MaxRSS   int64         `json:"maxRssBytes"`
 	ToServer Traffic       `json:"toServer"`
 	ToHost   Traffic       `json:"toHost"`
+	// Messages is how far the stream of messages is, if there is one. The
+	// journal fills it in.
+	Messages *Position `json:"messages,omitempty"`
 }
 
 // Traffic is what passed one way.
@@ -105,17 +138,22 @@ type Traffic struct {
 	Dropped int64 `json:"droppedBytes,omitempty"`
 }
 
-// Start writes the record "start".
-func (j *Journal) Start(s Start) error { return j.append(s) }
+// Start writes the record "start". On an error the run must not go on.
+func (j *Journal) Start(s Start) error { return errors.Join(j.append(s, false), j.makeRoom()) }
 
-// Event writes a record "event".
-func (j *Journal) Event(e Event) error { return j.append(e) }
+// Event writes a record "event". What follows from an error is decided where
+// Failed is heard, as with all records of what happens during a run.
+func (j *Journal) Event(e Event) error { return j.append(e, false) }
 
 // Connect writes a record "connect".
-func (j *Journal) Connect(c Connection) error { return j.append(c) }
+func (j *Journal) Connect(c Connection) error { return j.append(c, false) }
 
-// Exit writes the record "exit".
-func (j *Journal) Exit(e Exit) error { return j.append(e) }
+// Exit writes the record "exit", the last one. An error says what is lost, be it
+// this record or earlier ones.
+func (j *Journal) Exit(e Exit) error {
+	e.Messages = j.settle()
+	return j.append(e, true)
+}
 
 // record is one of the types above; event is the value of its "event" field.
 type record interface{ event() string }
@@ -123,10 +161,15 @@ type record interface{ event() string }
 func (Start) event() string { return "start" }
 func (Event) event() string { return "event" }
 func (Exit) event() string  { return "exit" }
+func (Gap) event() string   { return "gap" }
+
+func (Segment) event() string { return "segment" }
+func (Removed) event() string { return "removed" }
 
 func (Connection) event() string { return "connect" }
 
-// encode makes one line: the common fields, then the record's own.
+// encode makes the text of a line, but for its end: the common fields, then the
+// record's own.
 func encode(r record, now time.Time) ([]byte, error) {
 	body, err := json.Marshal(r)
 	if err != nil {
@@ -135,7 +178,7 @@ func encode(r record, now time.Time) ([]byte, error) {
 	// All records marshal to objects with at least one field, so that their
 	// text after the brace can follow ours.
 	line := fmt.Appendf(nil, `{"time":%q,"event":%q,`, now.UTC().Format("2006-01-02T15:04:05.000000000Z"), r.event())
-	return append(escape(line, body[1:]), '\n'), nil
+	return escape(line, body[1:len(body)-1]), nil
 }
 
 // escape appends JSON text with the control and format characters that
