@@ -33,7 +33,7 @@ write a journal can also write all of it anew; what runs in a box cannot.`,
   mcpbox logs --verify fs`,
 		Args:              cobra.MaximumNArgs(1),
 		ValidArgsFunction: completeJournals,
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			own, err := ownDirs()
 			if err != nil {
 				return err
@@ -49,6 +49,9 @@ write a journal can also write all of it anew; what runs in a box cannot.`,
 				}
 				l.from = time.Now().Add(-d)
 			}
+			if l.verifying && (l.follow || l.denied || since != "") {
+				return &usageError{cmd, errors.New("--verify looks at whole journals, so it goes with --json only")}
+			}
 			if l.verifying {
 				return l.verify()
 			}
@@ -61,9 +64,6 @@ write a journal can also write all of it anew; what runs in a box cannot.`,
 	f.StringVar(&since, "since", "", "only the last DURATION: 90s, 15m, 24h, 7d")
 	f.BoolVar(&l.asJSON, "json", false, "print the records, one a line, with the server and the run")
 	f.BoolVar(&l.verifying, "verify", false, "check that the journals are whole and unchanged")
-	for _, flag := range []string{"follow", "denied", "since"} {
-		cmd.MarkFlagsMutuallyExclusive("verify", flag)
-	}
 	cmd.RegisterFlagCompletionFunc("since", cobra.NoFileCompletions)
 	return cmd
 }

@@ -271,7 +271,7 @@ func Add(path string, e Event) error {
 }
 
 func add(path string, e Event) error {
-	first, ok := parsePath(path)
+	first, ok := parseName(filepath.Dir(path), filepath.Base(path))
 	if !ok {
 		return fmt.Errorf("%s is no journal", path)
 	}
@@ -284,7 +284,7 @@ func add(path string, e Event) error {
 	if err != nil {
 		return err
 	}
-	i := slices.IndexFunc(sets, func(s set) bool { return s.run == first.run() })
+	i := slices.IndexFunc(sets, func(s set) bool { return s.run == first.run })
 	if i < 0 {
 		return fmt.Errorf("%s: %w", path, os.ErrNotExist)
 	}

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -17,8 +16,8 @@ import (
 )
 
 const (
-	lookedAt = 8    // runs that a run tells of
-	mostRuns = 1000 // of a server, whose journals are kept
+	lookedAt = 8   // runs that a run tells of
+	mostRuns = 500 // of a server, whose journals are kept
 )
 
 // Position is how far the journal of a run is: after the record N, whose line has
@@ -78,15 +77,15 @@ func setsOf(dir string) ([]set, error) {
 	var sets []set
 	at := map[string]int{}
 	for _, e := range entries { // by name, and so by time
-		f, ok := parsePath(filepath.Join(dir, e.Name()))
+		f, ok := parseName(dir, e.Name())
 		if !ok {
 			continue
 		}
-		i, ok := at[f.run()]
+		i, ok := at[f.run]
 		if !ok {
 			i = len(sets)
-			at[f.run()] = i
-			sets = append(sets, set{run: f.run()})
+			at[f.run] = i
+			sets = append(sets, set{run: f.run})
 		}
 		sets[i].files = append(sets[i].files, f)
 		if info, err := e.Info(); err == nil {

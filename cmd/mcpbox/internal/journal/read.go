@@ -23,39 +23,29 @@ type File struct {
 	Started  time.Time
 	Messages bool // it holds the run's messages
 	Segment  int  // from 1
+
+	run string // what the files of the run are called, without what tells them apart
 }
 
-// run is what all files of a run are called.
-func (f File) run() string { return f.Started.Format(stamp) + "-" + f.ID }
-
-// parsePath says what a file is by its path.
-func parsePath(path string) (File, bool) {
-	f := File{Path: path, Name: filepath.Base(filepath.Dir(path)), Segment: 1}
-	base, isJournal := strings.CutSuffix(filepath.Base(path), extension)
-	at, rest, ok := strings.Cut(base, "-")
-	started, err := time.Parse(stamp, at)
-	if !isJournal || !ok || err != nil {
+// parseName says what a file in the directory of a server is by its name.
+func parseName(dir, name string) (File, bool) {
+	f := File{Path: dir + "/" + name, Name: filepath.Base(dir), Segment: 1}
+	if len(name) <= len(stamp) || name[len(stamp)] != '-' || !strings.HasSuffix(name, extension) {
 		return f, false
 	}
-	f.Started = started
-	if id, number, more := strings.Cut(rest, "."); more {
-		rest = id
-		if infix, n, both := strings.Cut(number, "."); "."+infix == messagesInfix {
-			f.Messages = true
-			if number = n; !both {
-				number = "1"
-			}
-		}
-		if f.Segment, err = strconv.Atoi(number); err != nil || f.Segment < 1 {
-			return f, false
-		}
-	}
-	f.ID = rest
-	base = filepath.Join(filepath.Dir(path), f.run())
-	if f.Messages {
+	id, number, _ := strings.Cut(strings.TrimSuffix(name[len(stamp)+1:], extension), ".")
+	f.ID, f.run = id, name[:len(stamp)+1+len(id)]
+	base := dir + "/" + f.run
+	if infix, n, _ := strings.Cut(number, "."); "."+infix == messagesInfix {
+		f.Messages, number = true, n
 		base += messagesInfix
 	}
-	return f, f.ID != "" && segmentPath(base, f.Segment) == path
+	if number != "" {
+		f.Segment, _ = strconv.Atoi(number)
+	}
+	started, err := time.Parse(stamp, name[:len(stamp)])
+	f.Started = started
+	return f, err == nil && id != "" && f.Segment > 0 && segmentPath(base, f.Segment) == f.Path
 }
 
 // Files lists the journals below the state directory, in the order in which
@@ -80,7 +70,7 @@ func Files(state string) ([]File, error) {
 			return nil, err
 		}
 		for _, e := range entries {
-			if f, ok := parsePath(filepath.Join(dir, e.Name())); ok {
+			if f, ok := parseName(dir, e.Name()); ok {
 				list = append(list, f)
 			}
 		}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 )
@@ -25,7 +26,7 @@ func TestFiles(t *testing.T) {
 		if err := errors.Join(j.Start(Start{Name: name}), j.Close()); err != nil {
 			t.Fatal(err)
 		}
-		want = append(want, File{Path: j.Path(), Name: name, ID: j.ID(), Started: opened, Segment: 1})
+		want = append(want, File{Path: j.Path(), Name: name, ID: j.ID(), Started: opened, Segment: 1, run: strings.TrimSuffix(filepath.Base(j.Path()), extension)})
 	}
 	// What is no journal is left out.
 	for _, name := range []string{".hidden/20260301T101530.123456789Z-1f0c9a7e.jsonl", "a/notes", "a/20260301-1f0c9a7e.jsonl", "a/20260301T101530.123456789Z-1f0c9a7e.gz",

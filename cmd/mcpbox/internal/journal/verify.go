@@ -101,7 +101,7 @@ func verifyServer(dir string, sets []set, match func(File) bool) (list []Checked
 		delete(v.known, s.run)
 	}
 	for run, by := range v.known {
-		f, ok := parsePath(filepath.Join(dir, run+extension))
+		f, ok := parseName(dir, run+extension)
 		if !ok || run > v.through && match(f) {
 			list = append(list, Checked{File: f, State: Broken, Faults: []string{f.Path + " is missing: it was there " + by[0].by}})
 		}

@@ -76,7 +76,7 @@ func TestSegments(t *testing.T) {
 	var bytes int64
 	var own, messages []int
 	for _, f := range files {
-		if strings.TrimSuffix(h.paths[1], extension) != filepath.Join(filepath.Dir(f.Path), f.run()) {
+		if strings.TrimSuffix(h.paths[1], extension) != filepath.Join(filepath.Dir(f.Path), f.run) {
 			continue
 		}
 		info, err := os.Lstat(f.Path)
@@ -187,7 +187,7 @@ func TestVerify(t *testing.T) {
 			files, err := Files(h.state)
 			last := ""
 			for _, f := range files {
-				if f.run() == strings.TrimSuffix(filepath.Base(h.paths[1]), extension) && !f.Messages {
+				if f.run == strings.TrimSuffix(filepath.Base(h.paths[1]), extension) && !f.Messages {
 					last = f.Path
 				}
 			}
@@ -197,7 +197,7 @@ func TestVerify(t *testing.T) {
 			files, err := Files(h.state)
 			last := ""
 			for _, f := range files {
-				if f.run() == strings.TrimSuffix(filepath.Base(h.paths[1]), extension) && f.Messages {
+				if f.run == strings.TrimSuffix(filepath.Base(h.paths[1]), extension) && f.Messages {
 					last = f.Path
 				}
 			}
