@@ -81,6 +81,7 @@ type logs struct {
 
 	state string
 	seen  map[string]*journal.Follower // by path
+	calls calls
 }
 
 // followTime is how often journals are looked at for more.
@@ -146,16 +147,16 @@ func (l *logs) show(files []journal.File) error {
 		if err != nil {
 			bad = append(bad, err)
 		}
-		for _, e := range some {
-			if e.Denied() || !l.denied {
-				entries = append(entries, e)
-			}
-		}
+		entries = append(entries, some...)
 	}
 	slices.SortStableFunc(entries, func(a, b journal.Entry) int { return a.Time.Compare(b.Time) })
 	colour := !l.asJSON && isTerminal(l.console.out) && os.Getenv("NO_COLOR") == ""
 	for _, e := range entries {
-		line := recordLine(e, colour)
+		during := l.calls.during(e)
+		if l.denied && !e.Denied() {
+			continue
+		}
+		line := recordLine(e, during, colour)
 		if l.asJSON {
 			line = fmt.Sprintf(`{"server":%q,"run":%q,%s`, e.Name, e.ID, e.Line[1:])
 		}

@@ -23,10 +23,11 @@ const (
 	normal = "\x1b[0m"
 )
 
-// recordLine is a record for a person. What the server wrote of it cannot steer
+// recordLine is a record for a person; during is what happened during the call of
+// which it is the answer. What the server wrote of it cannot steer
 // a terminal.
-func recordLine(e journal.Entry, colour bool) string {
-	text, tone := describeRecord(e)
+func recordLine(e journal.Entry, during []journal.Entry, colour bool) string {
+	text, tone := describeRecord(e, during)
 	when, text := e.Time.Local().Format("2006-01-02 15:04:05.000"), printable(text)
 	if colour {
 		when = faint + when + normal
@@ -39,7 +40,7 @@ func recordLine(e journal.Entry, colour bool) string {
 
 // describeRecord says in words what a record tells, and how grave that is. A
 // record that this version does not know is shown as it is.
-func describeRecord(e journal.Entry) (text, tone string) {
+func describeRecord(e journal.Entry, during []journal.Entry) (text, tone string) {
 	switch e.Event {
 	case "start":
 		var r journal.Start
@@ -56,6 +57,11 @@ func describeRecord(e journal.Entry) (text, tone string) {
 		if e.Decode(&r) == nil {
 			return describeConnection(r)
 		}
+	case "message":
+		var r journal.Message
+		if e.Decode(&r) == nil {
+			return describeMessage(r, during)
+		}
 	case "gap":
 		var r journal.Gap
 		if e.Decode(&r) == nil {
@@ -69,7 +75,7 @@ func describeRecord(e journal.Entry) (text, tone string) {
 	case "removed":
 		var r journal.Removed
 		if e.Decode(&r) == nil {
-			return fmt.Sprintf("removed %s of earlier, %s, to make room", plural(r.Runs, "journal"), size(r.Bytes)), faint
+			return fmt.Sprintf("removed %s of earlier runs, %s, to make room", plural(r.Runs, "journal"), size(r.Bytes)), faint
 		}
 	case "exit":
 		var r journal.Exit
@@ -118,7 +124,8 @@ func describeEvent(r journal.Event) string {
 	return text + ": " + r.Detail
 }
 
-func describeConnection(r journal.Connection) (text, tone string) {
+// endpoint is where a connection leads.
+func endpoint(r journal.Connection) string {
 	host := r.Name
 	if host == "" {
 		host = r.Address
@@ -129,7 +136,11 @@ func describeConnection(r journal.Connection) (text, tone string) {
 	if r.Proto != "tcp" {
 		host += " (" + r.Proto + ")"
 	}
-	text = r.Verdict + " " + host
+	return host
+}
+
+func describeConnection(r journal.Connection) (text, tone string) {
+	text = r.Verdict + " " + endpoint(r)
 	if r.Name != "" && r.Address != "" {
 		text += " at " + r.Address
 	}

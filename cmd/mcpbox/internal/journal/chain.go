@@ -47,12 +47,13 @@ func (c *chain) follow(files []File, messages bool) {
 	next := 1
 	for _, f := range segments {
 		c.path, c.line = f.Path, 0
-		gap := false
-		for ; next < f.Segment; next++ {
-			// The first segment is never removed.
-			if gap = true; next == 1 || next > removed.Removed {
-				c.fault("segment %d, which comes before it, is missing", next)
-			}
+		gap := next < f.Segment
+		switch before := f.Segment - 1; {
+		case !gap:
+		case next == 1: // which is never removed
+			c.fault("segment 1, which comes before it, is missing")
+		case before > removed.Removed:
+			c.fault("segment %d, which comes before it, is missing", before)
 		}
 		next = f.Segment + 1
 		if gap && c.n > 0 {

@@ -99,13 +99,14 @@ func compareFiles(a, b File) int {
 type Entry struct {
 	File
 	Time    time.Time
-	Event   string // which record it is: "start", "connect" and so on, or what a newer mcpbox writes
-	Verdict string // of a connection
-	Line    []byte // the whole record, an object, without the line feed
+	Event   string  // which record it is: "start", "connect" and so on, or what a newer mcpbox writes
+	Verdict string  // of a connection
+	Outcome Outcome // of a message
+	Line    []byte  // the whole record, an object, without the line feed
 }
 
 // Denied reports whether it tells of something that the server was refused.
-func (e Entry) Denied() bool { return e.Verdict == "refused" }
+func (e Entry) Denied() bool { return e.Verdict == "refused" || e.Outcome == Denied }
 
 // Decode reads the record's own fields into what Event says it is: a [*Start],
 // [*Event], [*Connection], [*Message], [*Gap], [*Segment], [*Removed] or [*Exit].
@@ -149,12 +150,13 @@ func (f *Follower) Next(from time.Time) ([]Entry, error) {
 		var common struct {
 			Time           time.Time
 			Event, Verdict string
+			Outcome        Outcome
 		}
 		if err := json.Unmarshal(line, &common); err != nil || common.Event == "" {
 			bad = errors.New(f.Path + " has a line that is no record")
 			continue
 		}
-		if e.Time, e.Event, e.Verdict = common.Time, common.Event, common.Verdict; !e.Time.Before(from) {
+		if e.Time, e.Event, e.Verdict, e.Outcome = common.Time, common.Event, common.Verdict, common.Outcome; !e.Time.Before(from) {
 			list = append(list, e)
 		}
 	}

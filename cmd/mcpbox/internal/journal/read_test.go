@@ -1,6 +1,8 @@
 package journal
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
@@ -133,4 +135,44 @@ func TestEntry(t *testing.T) {
 	if err := list[0].Decode(&c); err != nil || c.Port != 7 {
 		t.Errorf("%+v, %v", c, err)
 	}
+}
+
+// Whatever stands in a file, reading and checking it end, and what is read is an
+// object that reads back.
+func FuzzRead(f *testing.F) {
+	f.Add([]byte(`{"time":"2026-03-01T10:15:30.000000005Z","event":"start","name":"fs","n":1}`+"\n"), uint8(0))
+	f.Add([]byte(`{"time":"2026-03-01T10:15:30Z","event":"removed","through":"x","n":1,"after":[{"run":"../../x","n":1}]}`+"\n{}\n[]\n"), uint8(1))
+	f.Add([]byte(`{"event":"segment","segment":9,"removedThrough":1000000000,"removedRecords":-1,"n":9223372036854775807}`+"\n"), uint8(2))
+	f.Add([]byte(`{"event":"exit","messages":{"n":-1},"n":1}`+"\n\n\x00"), uint8(3))
+	f.Fuzz(func(t *testing.T, data []byte, where uint8) {
+		state := t.TempDir()
+		dir := filepath.Join(state, "journal/fs")
+		base := filepath.Join(dir, "20260301T101530.123456789Z-1f0c9a7e")
+		path := base + []string{".jsonl", ".7.jsonl", ".messages.jsonl", ".messages.2.jsonl"}[where%4]
+		if err := errors.Join(os.MkdirAll(dir, 0o700), os.WriteFile(path, data, 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		files, err := Files(state)
+		if err != nil || len(files) != 1 || files[0].Path != path {
+			t.Fatalf("%+v, %v", files, err)
+		}
+		follower := &Follower{File: files[0]}
+		list, _ := follower.Next(time.Time{})
+		for _, e := range list {
+			if !json.Valid(e.Line) || e.Line[0] != '{' || bytes.IndexByte(e.Line, '\n') >= 0 {
+				t.Errorf("%q", e.Line)
+			}
+		}
+		if more, err := follower.Next(time.Time{}); more != nil || err != nil {
+			t.Errorf("again: %v, %v", more, err)
+		}
+		checked, err := Verify(state, func(File) bool { return true })
+		if err != nil || len(checked) == 0 || len(checked[0].Faults) > mostFaults {
+			t.Errorf("%+v, %v", checked, err)
+		}
+		past := lookBack(dir, "2027", 0)
+		past.looking.Wait()
+		past.removal()
+		Add(path, Event{Kind: Warning})
+	})
 }
