@@ -17,7 +17,7 @@ import (
 // task is what a client is asked to do, as the parameters of a request.
 type task struct {
 	Address string `json:"address"`
-	Bytes   int64  `json:"bytes,omitempty"` // that come from there
+	Bytes   int64  `json:"bytes,omitempty"` // that come from there, or of a result
 	Count   int    `json:"count,omitempty"` // of connections
 }
 
@@ -37,6 +37,7 @@ func answerEveryLine(in io.Reader, out io.Writer) error {
 			c.Close()
 		}
 	}()
+	texts := map[int64][]byte{}
 	lines := bufio.NewScanner(in)
 	for lines.Scan() {
 		var m struct {
@@ -52,6 +53,16 @@ func answerEveryLine(in io.Reader, out io.Writer) error {
 		}
 		result, err := any(struct{}{}), error(nil)
 		switch m.Method {
+		case "initialize":
+			result = json.RawMessage(`{"protocolVersion":"2025-06-18","capabilities":{"tools":{}},"serverInfo":{"name":"bench","version":"1"}}`)
+		case "result":
+			if texts[m.Params.Bytes] == nil {
+				texts[m.Params.Bytes] = longText(m.Params.Bytes)
+			}
+			if err := longResult(out, m.ID, texts[m.Params.Bytes]); err != nil {
+				return err
+			}
+			continue
 		case "download":
 			result, err = m.Params.download()
 		case "connect":
@@ -71,6 +82,23 @@ func answerEveryLine(in io.Reader, out io.Writer) error {
 		}
 	}
 	return lines.Err()
+}
+
+// longText is the inside of a JSON string of this length: prose as programs have
+// it, with line feeds, quotes, and letters beyond ASCII now and then.
+func longText(size int64) []byte {
+	const line = `    return fmt.Errorf(\"cannot read %s: %w\", path, err) // naïve, but it does for a line of usual length\n`
+	return bytes.Repeat([]byte(line), int(size)/len(line)+1)
+}
+
+// longResult answers a request with a text.
+func longResult(out io.Writer, id json.RawMessage, text []byte) error {
+	for _, part := range [][]byte{[]byte(`{"jsonrpc":"2.0","id":` + string(id) + `,"result":{"content":[{"type":"text","text":"`), text, []byte(`"}]}}` + "\n")} {
+		if _, err := out.Write(part); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // patience is how long anything in the network may take that does not move

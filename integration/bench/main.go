@@ -12,6 +12,7 @@ func main() {
 	b := &bench{}
 	flag.StringVar(&b.mcpbox, "mcpbox", "", "the mcpbox `program`")
 	flag.StringVar(&b.npm, "npm", "", "`directory` whose node_modules has server-filesystem")
+	flag.StringVar(&b.relayNPM, "relays", "", "`directory` whose node_modules has supergateway and mcp-remote")
 	flag.IntVar(&b.runs, "runs", 100, "how often to start `true`, and a fifth as often a server")
 	flag.IntVar(&b.crowd, "crowd", 100, "how many boxes at once")
 	flag.StringVar(&b.only, "only", "", "measure the parts whose names contain this `text`")
@@ -36,15 +37,18 @@ func main() {
 
 // bench is what to measure, and the rows so far.
 type bench struct {
-	mcpbox, npm string
-	runs, crowd int
-	only        string
+	mcpbox        string
+	npm, relayNPM string
+	runs, crowd   int
+	only          string
 
 	self string // this program, also the server that answers every line
 	work string // the declared directory
 	load string // before the start
 
-	jailed, network table
+	processors int
+
+	jailed, relay, network table
 }
 
 func (b *bench) run() error {
@@ -64,9 +68,11 @@ func (b *bench) run() error {
 	if err := os.MkdirAll(b.work, 0o700); err != nil {
 		return err
 	}
-	processors, err := pin(2)
-	if err != nil {
+	if b.processors, err = pin(2); err != nil {
 		return err
+	}
+	for _, r := range b.relays() {
+		b.relay.columns = append(b.relay.columns, r.name)
 	}
 	b.jailed.columns = []string{"bare", "bubblewrap, same mounts", "mcpbox"}
 	for _, part := range []struct {
@@ -75,8 +81,11 @@ func (b *bench) run() error {
 	}{
 		{"starting true", b.startTrue},
 		{"starting a server", b.startServer},
-		{"pings", b.pings},
 		{"a crowd", b.manyAtOnce},
+		{"the relay: round trips", b.roundTrips},
+		{"the relay: long results", b.throughput},
+		{"the relay: a steady stream", b.steadily},
+		{"the relay: a million messages", b.endlessly},
 		{"the network: downloads", b.overNetwork((*network).downloads)},
 		{"the network: connections", b.overNetwork((*network).connects)},
 		{"the network: a crowd of them", b.overNetwork((*network).crowds)},
@@ -89,6 +98,6 @@ func (b *bench) run() error {
 			return fmt.Errorf("%s: %w", part.name, err)
 		}
 	}
-	b.print(os.Stdout, processors)
+	b.print(os.Stdout)
 	return nil
 }

@@ -20,6 +20,7 @@ type session struct {
 	id     int
 
 	with *exec.Cmd // another program, to be ended after the server; nil for none
+	held io.Closer // its input, which stays open until then; nil for none
 }
 
 func open(cmd *exec.Cmd) (*session, error) {

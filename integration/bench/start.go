@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -91,64 +90,6 @@ func (b *bench) startServer() error {
 	around := cells(memory, mib)
 	around[0] = "–"
 	b.jailed.add("memory around one server (Pss)", "≤ 15 MiB", around, "", pss <= 15<<20)
-	return nil
-}
-
-// viaCats starts argv behind a cat for each direction: the least that any relay
-// costs, which is waking up two more processes.
-func viaCats(argv ...string) (*exec.Cmd, error) {
-	return exec.Command("sh", append([]string{"-c", `cat | "$@" | cat`, "sh"}, argv...)...), nil
-}
-
-// pings times round trips through open sessions, bare and boxed in turns.
-func (b *bench) pings() error {
-	filesystem, flags := b.filesystem()
-	for _, server := range []struct {
-		name  string
-		argv  []string
-		flags []string
-	}{
-		{"a Go program", []string{b.self, "-pong"}, nil},
-		{"server-filesystem", filesystem, flags},
-	} {
-		times := make([]sample, 4)
-		var sessions []*session
-		for _, start := range append(b.jails(server.flags...), viaCats) {
-			cmd, err := start(server.argv...)
-			if err != nil {
-				return err
-			}
-			s, err := open(cmd)
-			if err != nil {
-				return err
-			}
-			if err := s.initialize(); err != nil {
-				return err
-			}
-			sessions = append(sessions, s)
-		}
-		for round := range 21 {
-			for j, s := range sessions {
-				for range 200 {
-					began := time.Now()
-					if err := s.ping(); err != nil {
-						return err
-					}
-					if round > 0 { // the first one warms up
-						times[j].add(time.Since(began))
-					}
-				}
-			}
-		}
-		for _, s := range sessions {
-			if err := s.close(); err != nil {
-				return err
-			}
-		}
-		more, cats := times[2].median()-times[0].median(), times[3].median()-times[0].median()
-		b.jailed.add("`ping` answered by "+server.name, "≤ bare + 60 µs", cells(times[:3], us),
-			fmt.Sprintf("%+.0f µs; a `cat` each way: %+.0f µs", more*1e6, cats*1e6), more <= 60e-6)
-	}
 	return nil
 }
 

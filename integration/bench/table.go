@@ -33,6 +33,8 @@ var (
 	mib = unit{"MiB", 1.0 / (1 << 20)}
 	kib = unit{"KiB", 1.0 / (1 << 10)}
 	gbs = unit{"GB/s", 1e-9}
+
+	percent = unit{"%", 100}
 )
 
 // cells shows each sample as its median and its spread.
@@ -66,10 +68,11 @@ func (t *table) add(what, goal string, columns []string, compared string, met bo
 }
 
 // print writes the tables, with what is needed to read them.
-func (b *bench) print(w io.Writer, processors int) {
+func (b *bench) print(w io.Writer) {
 	fmt.Fprintf(w, "\n%s, TCP by %s, %d processors in use, load %s before the start, uid %d; %s; %s\n",
-		kernel(), congestion(), processors, b.load, os.Geteuid(), version("bwrap", "--version"), version("node", "--version"))
+		kernel(), congestion(), b.processors, b.load, os.Geteuid(), version("bwrap", "--version"), version("node", "--version"))
 	b.jailed.print(w)
+	b.relay.print(w)
 	b.network.print(w)
 }
 
