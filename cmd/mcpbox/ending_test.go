@@ -37,15 +37,27 @@ func launch(t *testing.T, args ...string) *launched {
 	t.Helper()
 	needBox(t)
 	dir := t.TempDir()
-	l := &launched{t: t, err: new(bytes.Buffer), state: filepath.Join(dir, "state")}
-	l.cmd = exec.Command("mcpbox", append([]string{"run", "--name", "test"}, args...)...)
-	l.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "TMPDIR=" + dir, "GORACE=" + raceOptions}
+	env := []string{"PATH=" + os.Getenv("PATH"), "TMPDIR=" + dir, "GORACE=" + raceOptions}
 	for name, sub := range scriptDirs {
-		l.cmd.Env = append(l.cmd.Env, name+"="+filepath.Join(dir, sub))
+		env = append(env, name+"="+filepath.Join(dir, sub))
 	}
 	if err := os.Mkdir(filepath.Join(dir, scriptDirs["HOME"]), 0o755); err != nil {
 		t.Fatal(err)
 	}
+	return launchIn(t, dir, env, args)
+}
+
+// again starts another run of the same server, for the same user.
+func (l *launched) again(args ...string) *launched {
+	l.t.Helper()
+	return launchIn(l.t, l.cmd.Dir, l.cmd.Env, args)
+}
+
+func launchIn(t *testing.T, dir string, env, args []string) *launched {
+	t.Helper()
+	l := &launched{t: t, err: new(bytes.Buffer), state: filepath.Join(dir, "state")}
+	l.cmd = exec.Command("mcpbox", append([]string{"run", "--name", "test"}, args...)...)
+	l.cmd.Env = env
 	serverIn, in, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)

@@ -76,7 +76,11 @@ func kill(_ int, r *runs.Run) error {
 	if !r.Await(killEndTime) {
 		return fmt.Errorf("process %d (mcpbox) is still there; it waits for something in the kernel", r.Launcher.PID)
 	}
+	own, err := ownDirs()
+	if err != nil {
+		return err
+	}
 	return journal.Add(r.Journal, journal.Event{
-		Kind: journal.KilledOutright, Detail: reasonKilled + ", together with its mcpbox, which was stuck",
+		Kind: journal.KilledOutright, Detail: whyKilled(own.State, r.Name) + ", together with its mcpbox, which was stuck",
 	})
 }

@@ -12,13 +12,22 @@ import (
 
 	"github.com/mcpbox/mcpbox/cmd/mcpbox/internal/control"
 	"github.com/mcpbox/mcpbox/cmd/mcpbox/internal/journal"
+	"github.com/mcpbox/mcpbox/cmd/mcpbox/internal/quarantine"
 	"github.com/mcpbox/mcpbox/cmd/mcpbox/internal/runs"
 	"github.com/mcpbox/mcpbox/netfilter"
 	"github.com/mcpbox/mcpbox/sandbox"
 )
 
-// reasonKilled is what becomes known of why a run has ended.
+// reasonKilled is what becomes known of why a run has ended, if nothing more is.
 const reasonKilled = `killed by "mcpbox kill"`
+
+// whyKilled is why a person has ended a run of the server.
+func whyKilled(state, name string) string {
+	if err := quarantine.Check(state, name); err != nil {
+		return "killed: " + err.Error()
+	}
+	return reasonKilled
+}
 
 // live is a run as commands in other terminals see it, and what they do to it.
 type live struct {

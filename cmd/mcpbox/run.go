@@ -14,7 +14,9 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/mcpbox/mcpbox/cmd/mcpbox/internal/control"
 	"github.com/mcpbox/mcpbox/cmd/mcpbox/internal/journal"
+	"github.com/mcpbox/mcpbox/cmd/mcpbox/internal/quarantine"
 	"github.com/mcpbox/mcpbox/cmd/mcpbox/internal/runs"
 	"github.com/mcpbox/mcpbox/netfilter"
 	"github.com/mcpbox/mcpbox/policy"
@@ -68,6 +70,9 @@ func run(inv *invocation, c console) error {
 	defer backend.Abandon()
 	p, err := inv.prepare()
 	if err != nil {
+		return err
+	}
+	if err := quarantine.Refuse(p.dirs.State, p.name); err != nil {
 		return err
 	}
 	for _, note := range p.report.Warnings() {
@@ -134,9 +139,14 @@ func run(inv *invocation, c console) error {
 		return err
 	}
 	defer live.close()
+	// Whoever puts it in quarantine kills the runs that are listed by then. This
+	// one is listed now.
+	if quarantine.Check(p.dirs.State, p.name) != nil {
+		live.do(control.Kill, os.Getpid())
+	}
 	lost := make(chan cover)
 	go watch.run(lost)
-	s := &session{box: box, console: c, journal: j, name: p.name, signals: signals, lost: lost, kill: live.kill,
+	s := &session{box: box, console: c, journal: j, name: p.name, state: p.dirs.State, signals: signals, lost: lost, kill: live.kill,
 		maxLine: p.report.Limits.Message, full: p.report.Journal.Full, said: map[string]bool{}}
 	// Users who never look have their directory swept, too.
 	stopSettling := settle(func() { runs.Sweep(p.dirs.Runtime) })

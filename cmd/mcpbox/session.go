@@ -19,6 +19,7 @@ type session struct {
 	console console
 	journal *journal.Journal
 	name    string
+	state   string // mcpbox's directory for state
 	signals <-chan os.Signal
 	lost    <-chan cover    // what the box has open now that it should not
 	kill    <-chan struct{} // closed when a person wants it dead
@@ -35,7 +36,8 @@ type ending struct {
 	exit   sandbox.Exit
 	err    error     // why mcpbox ended it, if a failure was the cause
 	caught os.Signal // the signal that the launcher was ended by, or nil
-	killed bool      // by mcpbox kill
+	killed bool      // by a person
+	why    string    // of that
 	relay  *bridge.Relay
 }
 
@@ -70,7 +72,7 @@ func (s *session) relay() ending {
 	end.caught = caught
 	select {
 	case <-s.kill:
-		end.killed = true
+		end.killed, end.why = true, whyKilled(s.state, s.name)
 	default:
 	}
 	if failure != nil && !errors.Is(failure, bridge.ErrStopped) {
@@ -205,7 +207,7 @@ func (e ending) record(started time.Time) journal.Exit {
 	case e.err != nil:
 		x.Reason = e.err.Error()
 	case e.killed:
-		x.Reason = reasonKilled
+		x.Reason = e.why
 	case e.caught != nil:
 		x.Reason = "launcher received " + e.caught.String()
 	}
@@ -236,7 +238,7 @@ func (s *session) explainEnd(e ending, p *prepared, after time.Duration) {
 	case e.err != nil:
 		s.console.say("%s: ended: %v", s.name, e.err)
 	case e.killed:
-		s.console.say("%s: %s", s.name, reasonKilled)
+		s.console.say("%s: %s", s.name, e.why)
 	}
 	if e.code() == 0 || e.caught != nil || e.killed || after > startupWindow {
 		return
