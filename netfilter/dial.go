@@ -26,6 +26,10 @@ type dialer struct {
 	// own lists the addresses of this machine; it is asked at each dial, as
 	// they change. If they cannot be had, nothing is dialled.
 	own func() ([]netip.Addr, error)
+	// route says why the kernel would not deliver to an address elsewhere, as
+	// [delivery] does. It is asked last, of what is about to be dialled; if it
+	// cannot tell, that is not dialled.
+	route func(netip.AddrPort) (string, error)
 	// permits reports whether a rule names an address itself.
 	permits func(a netip.Addr, port uint16) bool
 	// timeout bounds a whole dial, from the look-up to the reply of the proxy;
@@ -79,7 +83,7 @@ func (d *dialer) dialName(ctx context.Context, name string, port uint16) (*net.T
 	if len(list) == 0 {
 		return nil, netip.AddrPort{}, first
 	}
-	return connect(ctx, list[:min(len(list), maxAttempts)], func(at netip.AddrPort) error { return d.judge(at, own) })
+	return connect(ctx, list[:min(len(list), maxAttempts)], func(at netip.AddrPort) error { return d.judgeLast(at, own) })
 }
 
 // dialAddr connects to an address that a rule names: through the proxy, if there
@@ -157,6 +161,24 @@ func (d *dialer) judge(at netip.AddrPort, own []netip.Addr) error {
 	if why == "" || d.judgeNamed(at) == nil {
 		return nil
 	}
+	return leads(at, why)
+}
+
+// judgeLast is judge for an address that is about to be dialled, when where it
+// leads matters, too.
+func (d *dialer) judgeLast(at netip.AddrPort, own []netip.Addr) error {
+	if err := d.judge(at, own); err != nil || d.judgeNamed(at) == nil {
+		return err
+	}
+	why, err := d.route(at)
+	if err != nil || why == "" {
+		return err
+	}
+	return leads(at, why)
+}
+
+// leads is the refusal of an address that a name has and should not have.
+func leads(at netip.AddrPort, why string) error {
 	bad := &refusal{reason: "the name leads to " + at.Addr().String() + ", " + why}
 	if rule, err := policy.ParseRule(at.String(), policy.Origin{}); err == nil {
 		bad.allow = rule.String()

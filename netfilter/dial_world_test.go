@@ -81,6 +81,7 @@ func newWorld(t *testing.T) *world {
 func (w *world) dialer(named ...string) *dialer {
 	return &dialer{
 		resolver: w.resolver(), own: interfaceAddrs, timeout: 10 * time.Second,
+		route: func(netip.AddrPort) (string, error) { return "", nil }, // by which all of it is this machine
 		permits: func(a netip.Addr, port uint16) bool {
 			return port == w.port && slices.Contains(named, a.String())
 		},

@@ -72,7 +72,7 @@ func New(c Config) *Filter {
 	}
 	f.names.init(f.plan)
 	f.dialer = &dialer{
-		resolver: c.Resolver, own: interfaceAddrs, permits: f.permits,
+		resolver: c.Resolver, own: interfaceAddrs, route: delivery, permits: f.permits,
 		timeout: dialTimeout, proxy: c.Network.Proxy,
 	}
 	f.ctx, f.cancel = context.WithCancel(context.Background())
