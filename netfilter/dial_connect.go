@@ -68,7 +68,7 @@ func connect(ctx context.Context, list []netip.AddrPort, judge func(netip.AddrPo
 func connectTo(ctx context.Context, want netip.AddrPort, judge func(netip.AddrPort) error) (*net.TCPConn, error) {
 	d := net.Dialer{
 		FallbackDelay: -1,
-		ControlContext: func(_ context.Context, _, address string, _ syscall.RawConn) error {
+		ControlContext: func(_ context.Context, _, address string, raw syscall.RawConn) error {
 			at, err := netip.ParseAddrPort(address) // with its zone, if it has one
 			if err != nil {
 				return err
@@ -76,7 +76,13 @@ func connectTo(ctx context.Context, want netip.AddrPort, judge func(netip.AddrPo
 			if at = netip.AddrPortFrom(at.Addr().Unmap(), at.Port()); at != want {
 				return errOtherAddr
 			}
-			return judge(at)
+			if err := judge(at); err != nil {
+				return err
+			}
+			if cerr := raw.Control(func(fd uintptr) { err = inline(int(fd)) }); cerr != nil {
+				return cerr
+			}
+			return err
 		},
 	}
 	d.SetMultipathTCP(false) // whatever GODEBUG says: splice(2) needs plain TCP

@@ -40,6 +40,9 @@ func listenTCP(file *os.File, at netip.AddrPort) (*net.TCPListener, error) {
 	if err := bind(fd, at); err != nil {
 		return nil, err
 	}
+	if err := inline(fd); err != nil {
+		return nil, err
+	}
 	if err := unix.Listen(fd, backlog); err != nil {
 		return nil, os.NewSyscallError("listen", err)
 	}

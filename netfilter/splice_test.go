@@ -35,6 +35,13 @@ func newSpliced(t testing.TB, pool *vesselPool, c relayConfig) *spliced {
 	s := &spliced{done: make(chan relayed, 1)}
 	s.program, s.box = tcpPair(t)
 	s.origin, s.world = tcpPair(t)
+	for _, c := range []*net.TCPConn{s.box, s.world} {
+		raw, err := c.SyscallConn()
+		if err != nil {
+			t.Fatal(err)
+		}
+		raw.Control(func(fd uintptr) { inline(int(fd)) })
+	}
 	go func() { s.done <- spliceBy(pool, s.box, s.world, c) }()
 	return s
 }

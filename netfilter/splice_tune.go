@@ -2,6 +2,7 @@ package netfilter
 
 import (
 	"net"
+	"os"
 
 	"golang.org/x/sys/unix"
 )
@@ -26,6 +27,14 @@ func tune(box, world *net.TCPConn) {
 			c.SetWriteBuffer(queueSize)
 		}
 	}
+}
+
+// inline has urgent data (tcp(7), MSG_OOB) stay among the rest, where its sender
+// put it: otherwise each urgent byte is lost to whoever reads on. That it was
+// urgent is not passed on, as RFC 6093 advises. It has to be set before the first
+// byte may come; what a listener accepts has it from there.
+func inline(fd int) error {
+	return os.NewSyscallError("setsockopt", unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_OOBINLINE, 1))
 }
 
 // isNearby goes by the shortest round trip so far, which the kernel has known

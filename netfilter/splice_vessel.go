@@ -21,6 +21,9 @@ type vessel struct {
 func (v *vessel) fill(fd int) (int, error) {
 	if v.buf == nil {
 		n, err := ignoringEINTR(func() (int, error) { return spliceTo(v.w, fd, spliceMax) })
+		if (err == unix.EAGAIN || err == nil && n == 0) && isUrgent(fd) {
+			return v.fillUrgent(fd)
+		}
 		if !cannotSplice(err) {
 			return n, err
 		}
@@ -28,6 +31,24 @@ func (v *vessel) fill(fd int) (int, error) {
 	}
 	v.at = 0
 	return ignoringEINTR(func() (int, error) { return unix.Read(fd, v.buf) })
+}
+
+// isUrgent reports whether the next byte of a socket is an urgent one
+// (sockatmark(3)), before which splice(2) stops as if there were nothing more, or nothing to come.
+func isUrgent(fd int) bool {
+	at, err := unix.IoctlGetInt(fd, unix.SIOCATMARK)
+	return err == nil && at != 0
+}
+
+// fillUrgent takes some bytes by hand, of which the first is urgent. It is one
+// like the others then, see [inline].
+func (v *vessel) fillUrgent(fd int) (int, error) {
+	buf := make([]byte, 4<<10) // which an empty pipe takes whole
+	n, err := ignoringEINTR(func() (int, error) { return unix.Read(fd, buf) })
+	if err != nil || n == 0 {
+		return n, err
+	}
+	return ignoringEINTR(func() (int, error) { return unix.Write(v.w, buf[:n]) })
 }
 
 // drain passes up to n of the bytes on.
