@@ -62,8 +62,9 @@ const (
 )
 
 // find returns what stands for name, which is canonical; for one that is allowed
-// by a suffix and new, listen is called with its sockets.
-func (n *names) find(name string, listen func(*os.File, netip.AddrPort) error) (*destination, error) {
+// by a suffix and new, listen is called with its sockets. Each is listen's to
+// deal with: one that fails costs the name that port and nothing more.
+func (n *names) find(name string, listen func(*os.File, netip.AddrPort)) (*destination, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if d := n.byName[name]; d != nil {
@@ -99,9 +100,7 @@ func (n *names) find(name string, listen func(*os.File, netip.AddrPort) error) (
 	files := n.spare[:len(at)]
 	n.spare = n.spare[len(at):]
 	for i, file := range files {
-		if err := listen(file, at[i]); err != nil {
-			return nil, err
-		}
+		listen(file, at[i])
 	}
 	n.plan = next
 	n.byName[name], n.byAddr[d.virtual] = d, d

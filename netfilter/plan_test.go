@@ -117,7 +117,7 @@ func TestNamesBelowSuffix(t *testing.T) {
 	n.fresh = limiter{rate: 0, burst: 1000}
 	n.spare = make([]*os.File, 7)
 	var at []string
-	listen := func(_ *os.File, a netip.AddrPort) error { at = append(at, a.String()); return nil }
+	listen := func(_ *os.File, a netip.AddrPort) { at = append(at, a.String()) }
 	find := func(name string) (*destination, error) { at = nil; return n.find(name, listen) }
 
 	first, err := find("a.cdn.example.net")
@@ -164,7 +164,7 @@ func TestNewNamesAreRationed(t *testing.T) {
 	n.spare = make([]*os.File, 1000)
 	found, began := 0, time.Now()
 	for i := range 200 {
-		_, err := n.find(strings.Repeat("a", 1+i%30)+strings.Repeat("b", 1+i/30)+".cdn.example.net", func(*os.File, netip.AddrPort) error { return nil })
+		_, err := n.find(strings.Repeat("a", 1+i%30)+strings.Repeat("b", 1+i/30)+".cdn.example.net", func(*os.File, netip.AddrPort) {})
 		if err == nil {
 			found++
 		}

@@ -142,6 +142,19 @@ func (f *Filter) serveTCP(c *net.TCPConn) {
 	}
 }
 
+// listenFor begins to accept connections to a name that has just become known.
+func (f *Filter) listenFor(name string, file *os.File, at netip.AddrPort) {
+	err := f.listen(file, at)
+	if err == nil {
+		return
+	}
+	e := Event{Kind: Failed, Proto: "tcp", Name: name, Port: at.Port(), Reason: err.Error()}
+	if errors.Is(err, unix.EADDRINUSE) {
+		e.Reason = "a program in the box listens at that port itself, and gets what is sent there"
+	}
+	f.report(e)
+}
+
 // lookup says what a name stands for. It asks nobody.
 func (f *Filter) lookup(name string, kind dnsmessage.Type) (netip.Addr, dnsVerdict) {
 	if f.isCut.Load() {
@@ -154,7 +167,7 @@ func (f *Filter) lookup(name string, kind dnsmessage.Type) (netip.Addr, dnsVerdi
 	if !f.queries.take() {
 		return netip.Addr{}, dnsBusy
 	}
-	d, err := f.names.find(name, f.listen)
+	d, err := f.names.find(name, func(file *os.File, at netip.AddrPort) { f.listenFor(name, file, at) })
 	if err == nil {
 		return d.virtual, dnsFound
 	}
