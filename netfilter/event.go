@@ -15,6 +15,9 @@ const (
 	Closed Kind = "closed"
 	// Refused is something that no rule allows.
 	Refused Kind = "refused"
+	// Abandoned is a connection that a rule allows, and that the program closed
+	// without a byte before it was there.
+	Abandoned Kind = "abandoned"
 	// Failed is something allowed that could not be had: the name does not
 	// resolve, nobody answers.
 	Failed Kind = "failed"
@@ -36,7 +39,7 @@ type Event struct {
 	Port uint16
 	// Rule is the rule that allows it, as written.
 	Rule string
-	// Reason says why, for Refused and Failed.
+	// Reason says why; "" for a connection that began or ended as it should.
 	Reason string
 	// Allow is the rule that would allow it, "" if none can.
 	Allow string

@@ -21,7 +21,7 @@ const (
 	maxFlows     = 512              // connections at once
 	idleTimeout  = time.Hour        // without a byte, either way
 	dialTimeout  = 15 * time.Second // from the first look-up to the last attempt
-	sniffTimeout = 5 * time.Second  // for the first bytes to say what they are
+	sniffTimeout = 5 * time.Second  // for the first bytes to say what they are, once there is one
 	maxNames     = 256              // names below suffix rules, and listeners for them
 )
 

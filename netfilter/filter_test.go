@@ -29,7 +29,9 @@ type engine struct {
 	mu     sync.Mutex
 	events []Event
 	heard  []byte // all that the origin read
-	served sync.WaitGroup
+	// instead is what the origin does, unless it answers each line with itself.
+	instead func(net.Conn)
+	served  sync.WaitGroup
 }
 
 // newEngine makes one whose origin answers each line with itself. In rules, PORT
@@ -72,6 +74,13 @@ func newEngine(t *testing.T, bytes int64, rules ...string) *engine {
 
 func (e *engine) echo(c net.Conn) {
 	defer c.Close()
+	e.mu.Lock()
+	instead := e.instead
+	e.mu.Unlock()
+	if instead != nil {
+		instead(c)
+		return
+	}
 	for r := bufio.NewReader(c); ; {
 		line, err := r.ReadString('\n')
 		e.mu.Lock()
@@ -109,14 +118,20 @@ func loopbackResolver(t *testing.T) *net.Resolver {
 	}}
 }
 
-// connect is a connection of the box's to name at the origin's port, as the
-// program sees it.
-func (e *engine) connect(name string) net.Conn {
+// at is what the program connects to for the origin's port of name.
+func (e *engine) at(name string) netip.AddrPort {
 	e.t.Helper()
 	d, err := e.names.find(name, nil)
 	if err != nil {
 		e.t.Fatal(err)
 	}
+	return netip.AddrPortFrom(d.virtual, e.origin.Port())
+}
+
+// connect is a connection of the box's to name at the origin's port, as the
+// program sees it.
+func (e *engine) connect(name string) net.Conn {
+	e.t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		e.t.Fatal(err)
@@ -136,7 +151,7 @@ func (e *engine) connect(name string) net.Conn {
 		reset(theirs.(*net.TCPConn))
 		return c
 	}
-	at := netip.AddrPortFrom(d.virtual, e.origin.Port())
+	at := e.at(name)
 	go func() {
 		defer e.serving.Done()
 		if v := e.decide(at); v.reason != "" {
@@ -146,6 +161,12 @@ func (e *engine) connect(name string) net.Conn {
 		}
 	}()
 	return c
+}
+
+// whole is kinds, once all connections are over.
+func (e *engine) whole() ([]Kind, Event) {
+	e.serving.Wait()
+	return e.kinds()
 }
 
 // kinds closes the filter, and returns what it has reported.

@@ -1,83 +1,64 @@
 package netfilter
 
 import (
-	"context"
 	"errors"
-	"io"
 	"net"
 	"net/netip"
-	"os"
 	"strconv"
 	"time"
 
 	"github.com/mcpbox/mcpbox/policy"
 )
 
-// dialled is what the dialer came back with.
-type dialled struct {
-	conn *net.TCPConn
-	addr netip.AddrPort
-	err  error
-}
-
 // serve carries one connection that a rule allows. It dials while it waits for
 // the first bytes, which go on only if they say that they are for the name that
 // was dialled: at worst an allowed machine sees a connection without a byte.
+// Whatever becomes of it is reported.
 func (f *Filter) serve(box *net.TCPConn, at netip.AddrPort, v verdict) {
 	if !f.track(box) {
 		reset(box)
+		v.reason = reasonCut
+		f.report(v.refused(at))
 		return
 	}
 	defer f.untrack(box)
-	ctx, cancel := context.WithTimeout(f.ctx, dialTimeout)
-	defer cancel()
-	dialling := make(chan dialled, 1)
-	box.SetReadDeadline(time.Now().Add(sniffTimeout))
-	go func() {
-		d := f.dial(ctx, at, v)
-		if d.err != nil {
-			box.SetReadDeadline(time.Unix(1, 0)) // no use in reading on
-		}
-		dialling <- d
-	}()
-
-	var first []byte
-	var kind proto
-	var bad error
-	if !v.rule.Raw {
-		first, kind, bad = f.sniff(box, v.to.name)
-	}
-	if bad != nil {
-		cancel()
-	}
-	world := <-dialling
-	box.SetReadDeadline(time.Time{})
+	o := f.meet(box, at, v)
+	world, bad := o.world, o.bad
 	if world.err == nil && bad == nil && !f.track(world.conn) {
 		bad = &refusal{reason: reasonCut}
 	}
 	if world.conn != nil {
 		defer f.untrack(world.conn)
 	}
-	if world.err != nil && (bad == nil || (bad == errSilent || bad == errUnfinished) && !errors.Is(world.err, context.Canceled)) {
-		bad = world.err // it is why the bytes were not waited for
+	e := Event{Kind: Connected, Proto: "tcp", Address: world.addr.Addr(), Port: at.Port(), Rule: v.rule.Text}
+	if v.to != nil {
+		e.Name = v.to.name
+	}
+	if idle := (*idleEnd)(nil); errors.As(bad, &idle) {
+		box.Close()
+		if world.conn == nil {
+			e = v.refused(at)
+			e.Kind, e.Reason = Abandoned, idle.Error()
+			f.report(e)
+			return
+		}
+		world.conn.Close()
+		f.report(e)
+		e.Kind, e.Reason = Closed, idle.Error()
+		f.report(e)
+		return
 	}
 	if bad != nil {
 		reset(box)
 		if world.conn != nil {
 			reset(world.conn)
 		}
-		if bad != errGone {
-			f.report(f.explain(bad, at, v))
-		}
+		f.report(f.explain(bad, at, v))
 		return
-	}
-	e := Event{Kind: Connected, Proto: "tcp", Address: world.addr.Addr(), Port: at.Port(), Rule: v.rule.Text}
-	if v.to != nil {
-		e.Name = v.to.name
 	}
 	f.report(e)
 	began := time.Now()
-	r := f.carry(box, world.conn, first, kind, e)
+	r := f.carry(box, world.conn, o.first, o.kind, e)
 	box.Close()
 	world.conn.Close()
 	if bad := (*refusal)(nil); errors.As(r.err, &bad) {
@@ -89,51 +70,6 @@ func (f *Filter) serve(box *net.TCPConn, at netip.AddrPort, v verdict) {
 	}
 	f.report(e)
 }
-
-func (f *Filter) dial(ctx context.Context, at netip.AddrPort, v verdict) (d dialled) {
-	if v.to == nil {
-		d.addr = at
-		d.conn, d.err = f.dialer.dialAddr(ctx, at)
-	} else {
-		d.conn, d.addr, d.err = f.dialer.dialName(ctx, v.to.name, at.Port())
-	}
-	return d
-}
-
-// sniff reads until the first bytes say which protocol it is, and for which
-// name. Nothing of them may go on before.
-func (f *Filter) sniff(box *net.TCPConn, name string) (first []byte, kind proto, err error) {
-	buf := make([]byte, 0, 2<<10)
-	for {
-		n, err := box.Read(buf[len(buf):cap(buf)])
-		buf = buf[:len(buf)+n]
-		if n > 0 {
-			kind, err := f.judge(buf, name)
-			if !errors.Is(err, errShort) {
-				return buf, kind, err
-			}
-		}
-		switch {
-		case errors.Is(err, os.ErrDeadlineExceeded) && len(buf) == 0:
-			return nil, kind, errSilent
-		case errors.Is(err, os.ErrDeadlineExceeded):
-			return nil, kind, errUnfinished
-		case err == io.EOF && len(buf) == 0:
-			return nil, kind, errGone
-		case err == io.EOF:
-			return nil, kind, errUnfinished
-		case err != nil:
-			return nil, kind, errGone
-		}
-		if len(buf) == cap(buf) {
-			buf = append(make([]byte, 0, 2*cap(buf)), buf...)
-		}
-	}
-}
-
-// errGone is a program that closed its connection without a word. It is not
-// worth a record: browsers open connections in advance.
-var errGone = errors.New("the program closed the connection")
 
 // judge says what the first bytes are, and refuses those for another name.
 func (f *Filter) judge(first []byte, name string) (proto, error) {
@@ -161,9 +97,8 @@ func (f *Filter) judge(first []byte, name string) (proto, error) {
 
 var (
 	errECH        = &refusal{reason: `the TLS server name is encrypted, which [network] ech = "allow" would let pass`}
-	errForeign    = &refusal{reason: "it is neither TLS nor HTTP"}
+	errForeign    = &refusal{reason: "it is neither TLS nor HTTP", foreign: true}
 	errUnfinished = &refusal{reason: "the program did not finish saying what it is"}
-	errSilent     = &refusal{reason: "the program waits for the other side to begin, which neither TLS nor HTTP does"}
 )
 
 // carry moves the bytes of a connection until it ends.
@@ -197,7 +132,7 @@ func (f *Filter) explain(err error, at netip.AddrPort, v verdict) Event {
 		e.Kind = Failed
 	case bad.allow != "":
 		e.Allow = bad.allow
-	case bad == errForeign || bad == errSilent:
+	case bad.foreign:
 		e.Allow = "tcp://" + allowing(e.Name, e.Address, e.Port)
 	}
 	return e

@@ -29,15 +29,9 @@ func carryHTTP(box, world *net.TCPConn, first []byte, to Event, c relayConfig) r
 	r := newRelay(&vessels, box, world, c.meter)
 	h := &httpFlow{relay: r, status: make(chan int, 1)}
 	var both sync.WaitGroup
-	both.Go(func() { r.ended <- h.requests(first, to) })
-	both.Go(func() { r.ended <- h.replies() })
-	err := r.wait(c)
-	if err != nil {
-		// A request that is refused half-way must not look whole to the origin.
-		reset(world)
-		reset(box)
-	}
-	both.Wait()
+	both.Go(func() { r.finish(h.requests(first, to), box, sideBox) })
+	both.Go(func() { r.finish(h.replies(), world, sideWorld) })
+	err := r.close(r.wait(c), &both)
 	return relayed{h.sent, h.received, err}
 }
 
@@ -60,12 +54,16 @@ func (h *httpFlow) requests(first []byte, to Event) error {
 	}
 	src := io.MultiReader(bytes.NewReader(first), h.box)
 	err := forwardRequests(dst, src, to.Name, to.Port, func() (bool, error) {
+		h.stuck()
+		defer h.unstuck()
 		return <-h.status == 101, nil
 	})
 	if errors.Is(err, errSwitched) {
 		_, err = io.Copy(dst, h.box)
 	}
 	switch {
+	case isForeign(err) && begun:
+		err = &refusal{reason: err.Error()} // it was HTTP so far
 	case errors.Is(err, os.ErrDeadlineExceeded) && !begun:
 		err = errUnfinished
 	case errors.Is(err, os.ErrDeadlineExceeded):
@@ -151,7 +149,9 @@ func (m *metered) Write(b []byte) (int, error) {
 		m.before()
 	}
 	granted := int(m.relay.meter.take(int64(len(b))))
+	m.relay.stuck() // for all that is known
 	n, err := m.Writer.Write(b[:granted])
+	m.relay.unstuck()
 	*m.count += int64(n)
 	m.relay.last.Store(int64(time.Since(m.relay.began)))
 	if err == nil && granted < len(b) {

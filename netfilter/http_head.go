@@ -51,13 +51,19 @@ type requestLine struct {
 
 // parseRequestLine reads a request line without its end (RFC 9112 section 3).
 func parseRequestLine(line []byte) (requestLine, error) {
+	foreign := func(err error) (requestLine, error) {
+		err.(*refusal).foreign = true
+		return requestLine{}, err
+	}
 	method, rest, ok := strings.Cut(string(line), " ")
 	target, version, ok2 := strings.Cut(rest, " ")
 	switch {
 	case strings.HasPrefix(string(line), "PRI * HTTP/2"):
-		return requestLine{}, refuse("HTTP/2 without TLS")
+		return foreign(refuse("HTTP/2 without TLS"))
 	case !ok, !ok2, len(method) > maxMethod, !consists(method, isMethodByte), target == "":
-		return requestLine{}, refuse("%q is not the first line of an HTTP/1 request", short(line))
+		return foreign(refuse("%q is not the first line of an HTTP/1 request", short(line)))
+	case !strings.HasPrefix(version, "HTTP/"):
+		return foreign(refuse("HTTP version %q", short(version)))
 	case version != "HTTP/1.1" && version != "HTTP/1.0":
 		return requestLine{}, refuse("HTTP version %q", short(version))
 	case method == "CONNECT", method == "TRACE":

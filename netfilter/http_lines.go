@@ -69,6 +69,11 @@ func (h *headScan) advance(data []byte) (end int, err error) {
 				return h.line, nil
 			}
 		case c == '\n':
+			if h.lines == 0 { // lines of other protocols often end so
+				if err := checkRequestLine(data[:h.at]); isForeign(err) {
+					return 0, err
+				}
+			}
 			return 0, refuse("LF without CR in an HTTP head")
 		case c != '\t' && (c < ' ' || c > '~'):
 			return 0, refuse("byte %#02x in an HTTP head", c)

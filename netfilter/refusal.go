@@ -1,6 +1,9 @@
 package netfilter
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+)
 
 // refusal is the error of a connection or request that must not go on: what it
 // said is against the rules, or can be read in more than one way. It is final;
@@ -12,9 +15,17 @@ import "fmt"
 type refusal struct {
 	reason string
 	allow  string // the rule that would allow it, if the usual one would not
+	// foreign says that it is another protocol than TLS and HTTP, which a rule
+	// with tcp:// would let pass.
+	foreign bool
 }
 
 func (r *refusal) Error() string { return r.reason }
+
+func isForeign(err error) bool {
+	bad := (*refusal)(nil)
+	return errors.As(err, &bad) && bad.foreign
+}
 
 // refuse makes a refusal. Arguments that come from the box are formatted by %q
 // and cut by [short], or are numbers.

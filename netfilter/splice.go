@@ -49,21 +49,55 @@ func spliceBy(pool *vesselPool, box, world *net.TCPConn, c relayConfig) relayed 
 	var both sync.WaitGroup
 	both.Go(up.run)
 	both.Go(down.run)
-	err := r.wait(c)
-	if err != nil {
-		reset(box)
-		reset(world)
-		both.Wait()
-	} else {
-		// Both are done, but watch for a reset that no longer matters.
-		box.SetReadDeadline(time.Unix(1, 0))
-		world.SetReadDeadline(time.Unix(1, 0))
-		both.Wait()
-		box.SetReadDeadline(time.Time{})
-		world.SetReadDeadline(time.Time{})
-	}
+	err := r.close(r.wait(c), &both)
 	return relayed{up.moved, down.moved, err}
 }
+
+// close ends what wait has waited for, and returns its error. directions are
+// those that run.
+func (r *relay) close(err error, directions *sync.WaitGroup) error {
+	if err != nil {
+		// A request that is refused half-way must not look whole to the origin.
+		reset(r.world)
+		reset(r.box)
+		directions.Wait()
+		return err
+	}
+	// Both are done, but watch for a reset that no longer matters.
+	r.box.SetReadDeadline(past)
+	r.world.SetReadDeadline(past)
+	directions.Wait()
+	r.box.SetReadDeadline(time.Time{})
+	r.world.SetReadDeadline(time.Time{})
+	return nil
+}
+
+// finish says how a direction has ended. Then, if that was in peace, it waits for
+// news that src is gone altogether: it may have closed its end while the other
+// side still believes that somebody listens.
+func (r *relay) finish(err error, src *net.TCPConn, name string) {
+	r.ended <- err
+	if err != nil {
+		return
+	}
+	if err := watch(src, name); err != nil {
+		r.ended <- err
+	}
+}
+
+// stuck notes that a direction waits for something else than its source, and
+// unstuck that it no longer does.
+func (r *relay) stuck() {
+	r.stalled.Add(1)
+	if !r.watching.Load() {
+		select {
+		case r.stall <- struct{}{}:
+		default:
+		}
+	}
+}
+
+func (r *relay) unstuck() { r.stalled.Add(-1) }
 
 func newRelay(pool *vesselPool, box, world *net.TCPConn, m *meter) *relay {
 	tune(box, world)
@@ -96,7 +130,7 @@ type relay struct {
 	last       atomic.Int64 // when bytes moved last, in ns since began
 	ended      chan error   // nil: a direction has ended; else: both must
 
-	stalled  atomic.Int32  // directions whose receiver does not read
+	stalled  atomic.Int32  // directions that are stuck
 	stall    chan struct{} // tells wait of the first of them
 	watching atomic.Bool   // wait knows
 }

@@ -20,7 +20,7 @@ type direction struct {
 	v       *vessel // only while bytes move
 	n       int     // what the last fill brought, or what is left to drain
 	failure error   // of fill or drain, besides that of waiting for them
-	stuck   bool    // see stalls
+	waits   bool    // see stalls
 }
 
 func (d *direction) run() {
@@ -28,12 +28,7 @@ func (d *direction) run() {
 	if d.v != nil { // holds bytes, unless something failed before it did
 		d.v.close()
 	}
-	d.ended <- err
-	if err == nil {
-		if err := d.watch(); err != nil {
-			d.ended <- err
-		}
-	}
+	d.finish(err, d.src, d.srcName)
 }
 
 // carry moves bytes until src ends.
@@ -55,7 +50,7 @@ func (d *direction) carry() error {
 		if got == 0 {
 			d.pool.put(d.v)
 			d.v = nil
-			d.dst.CloseWrite() // what may fail here, d.watch of the other direction hears
+			d.dst.CloseWrite() // what may fail here, watch of the other direction hears
 			return nil
 		}
 		d.n = int(d.meter.take(int64(got)))
@@ -111,31 +106,24 @@ func (d *direction) drain(fd uintptr) bool {
 // stalls notes whether the receiver keeps this direction waiting.
 func (d *direction) stalls(yes bool) {
 	switch {
-	case yes == d.stuck:
+	case yes == d.waits:
 	case yes:
-		d.stalled.Add(1)
-		if !d.watching.Load() {
-			select {
-			case d.stall <- struct{}{}:
-			default:
-			}
-		}
+		d.stuck()
 	default:
-		d.stalled.Add(-1)
+		d.unstuck()
 	}
-	d.stuck = yes
+	d.waits = yes
 }
 
-// watch waits, after the end of what src says, for news that src is gone
-// altogether: it may have closed its end while the other side still believes
-// that somebody listens.
-func (d *direction) watch() error {
-	in, err := d.src.SyscallConn()
+// watch waits until a connection is over both ways: an error if that is by a
+// reset. A read deadline ends it.
+func watch(c *net.TCPConn, name string) error {
+	raw, err := c.SyscallConn()
 	if err != nil {
 		return nil
 	}
 	gone := false
-	in.Read(func(fd uintptr) bool {
+	raw.Read(func(fd uintptr) bool {
 		events := hangups(fd)
 		gone = events&unix.POLLERR != 0
 		return gone || events&unix.POLLHUP != 0
@@ -143,7 +131,7 @@ func (d *direction) watch() error {
 	if !gone {
 		return nil
 	}
-	return side(d.srcName, nil, unix.ECONNRESET)
+	return side(name, nil, unix.ECONNRESET)
 }
 
 // side says whose error it is, if there is one: that of waiting or that of the
