@@ -194,6 +194,7 @@ func TestHTTPReset(t *testing.T) {
 	} {
 		got, end := make(chan bool, 1), make(chan error, 1)
 		e := accepting(t, func(n net.Conn) {
+			n.SetReadDeadline(time.Now().Add(10 * time.Second))
 			n.Read(make([]byte, 10))
 			got <- true
 			if c.reads {
