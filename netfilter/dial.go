@@ -23,6 +23,10 @@ type dialer struct {
 	// resolver looks names up; nil stands for Go's own, which follows
 	// /etc/hosts, nsswitch.conf and resolv.conf.
 	resolver *net.Resolver
+	asked    lookups
+	// below reports whether a name is one that only a suffix allows; nil for
+	// none.
+	below func(name string) bool
 	// own lists the addresses of this machine; it is asked at each dial, as
 	// they change. If they cannot be had, nothing is dialled.
 	own func() ([]netip.Addr, error)
@@ -50,8 +54,8 @@ const (
 // dialName resolves a canonical name and connects to the first of its addresses
 // that answers, in the order of the resolver. Forbidden addresses are left out,
 // also as a last resort, unless a rule names them. It returns the connection and
-// the address dialled. Nothing is remembered: each dial asks anew, and dials the
-// very address that it judged.
+// the address dialled. Each dial asks anew, unless that were too often, see
+// [lookups]; it judges each address itself, and dials the very one that it judged.
 //
 // With a proxy the name is the proxy's to resolve, so that its answer cannot be
 // judged; the address returned is then the proxy's.
@@ -134,11 +138,13 @@ func (d *dialer) lookup(ctx context.Context, name string, port uint16) ([]netip.
 	// Without the final dot a name that does not exist would become one of the
 	// search list of resolv.conf: another host than the rule says. A name of one
 	// label can only mean such a one.
-	asked := name
+	question := name
 	if _, err := netip.ParseAddr(name); err != nil && strings.Contains(name, ".") {
-		asked += "."
+		question += "."
 	}
-	addrs, err := r.LookupNetIP(ctx, "ip", asked)
+	addrs, err := d.asked.ask(ctx, name, d.proxy == nil && d.below != nil && d.below(name), func() ([]netip.Addr, error) {
+		return r.LookupNetIP(ctx, "ip", question)
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -74,6 +74,9 @@ func New(c Config) *Filter {
 	f.dialer = &dialer{
 		resolver: c.Resolver, own: interfaceAddrs, route: delivery, permits: f.permits,
 		timeout: dialTimeout, proxy: c.Network.Proxy,
+		below: func(name string) bool {
+			return !slices.ContainsFunc(f.plan.exact, func(d *destination) bool { return d.name == name })
+		},
 	}
 	f.ctx, f.cancel = context.WithCancel(context.Background())
 	return f

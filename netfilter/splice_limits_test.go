@@ -18,7 +18,7 @@ import (
 )
 
 func TestSpliceIdle(t *testing.T) {
-	const idle = 200 * time.Millisecond
+	const idle = 400 * time.Millisecond
 	s := newSpliced(t, &vessels, relayConfig{idle: idle})
 	began := time.Now()
 	for range 6 {
