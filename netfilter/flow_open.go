@@ -46,7 +46,7 @@ var (
 var errSpeaksFirst = &refusal{reason: "the other side speaks first, which neither TLS nor HTTP does", foreign: true}
 
 // quietTimeout is how long the first byte may take. Only tests change it.
-var quietTimeout = 30 * time.Second
+var quietTimeout = 5 * time.Second
 
 // past is a deadline that has an effect at once.
 var past = time.Unix(1, 0)

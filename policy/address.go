@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -9,44 +8,47 @@ import (
 )
 
 // parseAddresses reads the host of an address rule. The zero prefix is none, and
-// the host something else.
-func parseAddresses(host string) (netip.Prefix, error) {
+// the host something else. ports are those to advise.
+func parseAddresses(host, ports string) (netip.Prefix, error) {
+	wrong := func(why, form string) (netip.Prefix, error) {
+		return netip.Prefix{}, &advice{why: why, forms: []string{form + ":" + ports}}
+	}
 	inner, brackets := strings.CutPrefix(host, "[")
 	if brackets {
 		inside, after, ok := strings.Cut(inner, "]")
 		switch {
 		case !ok || after == "" && strings.ContainsAny(inside, "[]"):
-			return netip.Prefix{}, errors.New("the brackets do not match; write [ADDRESS]:PORT")
+			return wrong("the brackets do not match", "[ADDRESS]")
 		case strings.HasPrefix(after, "/"):
-			return netip.Prefix{}, fmt.Errorf("the length of a prefix stands inside the brackets; write [%s%s]:PORT", inside, after)
+			return wrong("the length of a prefix stands inside the brackets", "["+inside+after+"]")
 		case after != "":
-			return netip.Prefix{}, errors.New("after the brackets there can only be a port; write [ADDRESS]:PORT")
+			return wrong("after the brackets there can only be a port", "["+inside+"]")
 		}
 		inner = inside
 	} else if strings.ContainsAny(host, "[]") {
-		return netip.Prefix{}, errors.New("brackets stand around an IPv6 address; write [ADDRESS]:PORT")
+		return wrong("brackets stand around an IPv6 address", "[ADDRESS]")
 	}
 	var p netip.Prefix
 	if a, err := netip.ParseAddr(inner); err == nil {
 		p = netip.PrefixFrom(a, a.BitLen())
 	} else if p, err = netip.ParsePrefix(inner); err != nil {
-		return netip.Prefix{}, badAddress(inner, brackets)
+		return netip.Prefix{}, badAddress(inner, brackets, ports)
 	}
 	if brackets && p.Addr().Is4() {
-		return netip.Prefix{}, fmt.Errorf("brackets stand around an IPv6 address only; write %s:PORT", inner)
+		return wrong("brackets stand around an IPv6 address only", inner)
 	}
-	return p, checkAddresses(p)
+	return p, checkAddresses(p, ports)
 }
 
 // badAddress says what is wrong with something that is no address; nil if it may
 // be a name.
-func badAddress(s string, brackets bool) error {
+func badAddress(s string, brackets bool, ports string) error {
 	if brackets {
-		return fmt.Errorf("%q is no IPv6 address; write [ADDRESS]:PORT or [ADDRESS/BITS]:PORT", s)
+		return &advice{why: fmt.Sprintf("%q is no IPv6 address", s), forms: []string{"[ADDRESS]:" + ports, "[ADDRESS/BITS]:" + ports}}
 	}
 	before, bits, ok := strings.Cut(s, "/")
-	if _, err := netip.ParseAddr(before); ok && err == nil {
-		return fmt.Errorf("/%s is no length of a prefix; write ADDRESS/BITS, such as 10.1.0.0/16", bits)
+	if a, err := netip.ParseAddr(before); ok && err == nil {
+		return &advice{why: fmt.Sprintf("/%s is no length of a prefix", bits), forms: []string{a.String() + ":" + ports, "ADDRESS/BITS:" + ports}}
 	}
 	return nil
 }
@@ -56,21 +58,30 @@ func badAddress(s string, brackets bool) error {
 type wrongRange struct {
 	prefix netip.Prefix
 	why    string
+	// instead is what to write for an address of it; nil if there is nothing.
+	instead func(netip.Addr) netip.Addr
 }
 
 func wrongRanges() []wrongRange {
+	const nothing = "means this machine to some programs and nothing to others"
+	always := func(text string) func(netip.Addr) netip.Addr {
+		return func(netip.Addr) netip.Addr { return netip.MustParseAddr(text) }
+	}
+	carried := func(at int) func(netip.Addr) netip.Addr {
+		return func(a netip.Addr) netip.Addr { b := a.As16(); return netip.AddrFrom4([4]byte(b[at : at+4])) }
+	}
 	return []wrongRange{
-		{v4(0, 0, 0, 0, 8), "means this machine to some programs and nothing to others; write 127.0.0.1 for this machine"},
-		{v4(224, 0, 0, 0, 4), "is multicast, which does not leave a box"},
-		{v4(240, 0, 0, 0, 4), "is broadcast or reserved, and no address of a machine"},
-		{v6(128), "means this machine to some programs and nothing to others; write [::1] for this machine"},
-		{v6(96, 10, 0xff, 0xff), "is IPv4 in the form of IPv6; write the IPv4 address"},
-		{v6(96, 0, 0x00, 0x64, 0xff, 0x9b), "is IPv4 behind NAT64; write the IPv4 address"},
-		{v6(48, 0, 0x00, 0x64, 0xff, 0x9b, 0x00, 0x01), "is IPv4 behind NAT64; write the IPv4 address"},
-		{v6(16, 0, 0x20, 0x02), "is IPv4 in 6to4; write the IPv4 address"},
-		{v6(32, 0, 0x20, 0x01, 0x00, 0x00), "is IPv4 in Teredo; write the IPv4 address"},
-		{v6(10, 0, 0xfe, 0x80), "is link-local, and needs the name of an interface, which a rule cannot hold; use another address of that machine"},
-		{v6(8, 0, 0xff), "is multicast, which does not leave a box"},
+		{v4(0, 0, 0, 0, 8), nothing, always("127.0.0.1")},
+		{v4(224, 0, 0, 0, 4), "is multicast, which does not leave a box", nil},
+		{v4(240, 0, 0, 0, 4), "is broadcast or reserved, and no address of a machine", nil},
+		{v6(128), nothing, always("::1")},
+		{v6(96, 10, 0xff, 0xff), "is IPv4 in the form of IPv6", carried(12)},
+		{v6(96, 0, 0x00, 0x64, 0xff, 0x9b), "is IPv4 behind NAT64", carried(12)},
+		{v6(48, 0, 0x00, 0x64, 0xff, 0x9b, 0x00, 0x01), "is IPv4 behind NAT64, which has an address of its own", nil},
+		{v6(16, 0, 0x20, 0x02), "is IPv4 in 6to4", carried(2)},
+		{v6(32, 0, 0x20, 0x01, 0x00, 0x00), "is IPv4 in Teredo, which has an address of its own", nil},
+		{v6(10, 0, 0xfe, 0x80), "is link-local, and needs the name of an interface, which a rule cannot hold; use another address of that machine", nil},
+		{v6(8, 0, 0xff), "is multicast, which does not leave a box", nil},
 	}
 }
 
@@ -88,20 +99,21 @@ func v6(bits int, at ...byte) netip.Prefix {
 }
 
 // checkAddresses refuses ranges that are wider than anybody means, and
-// addresses that are none.
-func checkAddresses(p netip.Prefix) error {
-	for _, w := range wrongRanges() {
-		if !p.Overlaps(w.prefix) {
-			continue
-		}
-		if p.IsSingleIP() {
-			return fmt.Errorf("%s %s", p.Addr(), w.why)
-		}
-		return fmt.Errorf("%s holds %s, which %s", p, w.prefix, w.why)
-	}
+// addresses that are none. ports are those to advise.
+func checkAddresses(p netip.Prefix, ports string) error {
+	write := func(a netip.Addr) string { return bracketed(a, a.String()) + ":" + ports }
 	// ::1.2.3.4, a form of IPv4 given up long ago (RFC 4291, 2.5.5.1).
-	if compatible := v6(96); p.Overlaps(compatible) && p.Addr() != netip.IPv6Loopback() {
-		return fmt.Errorf("%s is IPv4 in the form of IPv6; write the IPv4 address", p.Addr())
+	compatible := wrongRange{v6(96), "is IPv4 in the form of IPv6", wrongRanges()[4].instead}
+	for _, w := range append(wrongRanges(), compatible) {
+		switch {
+		case !p.Overlaps(w.prefix), p.Addr() == netip.IPv6Loopback():
+		case !p.IsSingleIP():
+			return fmt.Errorf("%s holds %s, which %s", p, w.prefix, w.why)
+		case w.instead == nil:
+			return fmt.Errorf("%s %s", p.Addr(), w.why)
+		default:
+			return &advice{why: p.Addr().String() + " " + w.why, forms: []string{write(w.instead(p.Addr()))}}
+		}
 	}
 	least := 8
 	if p.Addr().Is6() {
@@ -109,7 +121,10 @@ func checkAddresses(p netip.Prefix) error {
 	}
 	switch {
 	case p.Masked() != p:
-		return fmt.Errorf("%s has bits set behind the first %d; write %s for the range, or the address without /%d", p, p.Bits(), p.Masked(), p.Bits())
+		return &advice{
+			why:   fmt.Sprintf("%s has bits set behind the first %d", p, p.Bits()),
+			forms: []string{bracketed(p.Addr(), p.Masked().String()) + ":" + ports, write(p.Addr())},
+		}
 	case p.Bits() < least:
 		return fmt.Errorf("%s is too wide a range; the widest is /%d", p, least)
 	}

@@ -50,11 +50,21 @@ func CanonicalName(s string) (string, error) {
 	}
 	if isNumber(last) {
 		if a, ok := anyNotation(name); ok {
-			return "", fmt.Errorf("%q is a way of writing the address %s; write %s", s, a, a)
+			return "", &notationError{s, a}
 		}
 		return "", fmt.Errorf("%q ends in a number, as only addresses do; write four numbers from 0 to 255, without zeros in front", s)
 	}
 	return name, nil
+}
+
+// notationError says that a name is an address to some programs.
+type notationError struct {
+	text    string
+	address netip.Addr
+}
+
+func (e *notationError) Error() string {
+	return fmt.Sprintf("%q is a way of writing the address %s", e.text, e.address)
 }
 
 // lowerASCII lowers the letters of ASCII, and reports whether there is more to

@@ -118,7 +118,7 @@ func TestAddressesInDisguise(t *testing.T) {
 			for _, s := range []string{text, text + ".", wide(text)} {
 				want := a + " is an address"
 				if s != a && s != a+"." {
-					want = "is a way of writing the address " + a + "; write " + a
+					want = "is a way of writing the address " + a
 				}
 				if name, err := CanonicalName(s); err == nil || !strings.Contains(err.Error(), want) {
 					t.Fatalf("CanonicalName(%q) = %q, %v; want %s", s, name, err, want)
@@ -141,20 +141,20 @@ func TestAddressesInDisguise(t *testing.T) {
 // TestWrongAddresses: addresses of no machine, and IPv4 inside IPv6.
 func TestWrongAddresses(t *testing.T) {
 	for _, c := range []struct{ host, want string }{
-		{"0.0.0.0", "write 127.0.0.1 for this machine"},
-		{"0.1.2.3", "write 127.0.0.1 for this machine"},
+		{"0.0.0.0", "write 127.0.0.1:443"},
+		{"0.1.2.3", "write 127.0.0.1:443"},
 		{"0.0.0.0/8", "holds 0.0.0.0/8"},
 		{"224.0.0.1", "is multicast"},
 		{"239.255.255.255", "is multicast"},
 		{"224.0.0.0/8", "is multicast"},
 		{"240.0.0.1", "is broadcast or reserved"},
 		{"255.255.255.255", "is broadcast or reserved"},
-		{"[::]", "write [::1] for this machine"},
-		{"[0:0:0:0:0:0:0:0]", "write [::1] for this machine"},
+		{"[::]", "write [::1]:443"},
+		{"[0:0:0:0:0:0:0:0]", "write [::1]:443"},
 		{"[::/127]", "holds ::/128"},
 		{"[::2]", "is IPv4 in the form of IPv6"},
 		{"[::127.0.0.1]", "is IPv4 in the form of IPv6"},
-		{"[::ffff:127.0.0.1]", "is IPv4 in the form of IPv6; write the IPv4 address"},
+		{"[::ffff:127.0.0.1]", "is IPv4 in the form of IPv6; write 127.0.0.1:443"},
 		{"[::ffff:7f00:1]", "is IPv4 in the form of IPv6"},
 		{"[::ffff:0:0/96]", "is IPv4 in the form of IPv6"},
 		{"[::ffff:10.0.0.0/104]", "is IPv4 in the form of IPv6"},
@@ -169,8 +169,8 @@ func TestWrongAddresses(t *testing.T) {
 		{"[fe80::1%25eth0]", "no zone of an address"},
 		{"10.0.0.1%eth0", "no zone of an address"},
 		{"[ff02::1]", "is multicast"},
-		{"[10.0.0.1]", "brackets stand around an IPv6 address only; write 10.0.0.1:PORT"},
-		{"[10.0.0.0/8]", "write 10.0.0.0/8:PORT"},
+		{"[10.0.0.1]", "brackets stand around an IPv6 address only; write 10.0.0.1:443"},
+		{"[10.0.0.0/8]", "write 10.0.0.0/8:443"},
 		{"[a.example]", "is no IPv6 address"},
 		{"[]", "is no IPv6 address"},
 		{"[::1", "the brackets do not match"},
@@ -187,7 +187,7 @@ func TestWrongAddresses(t *testing.T) {
 		{"[::01.2.3.4]", "is no IPv6 address"},
 		{"::1", "write [::1]:443"},
 		{"2001:DB8::1", "write [2001:db8::1]:443"},
-		{"2001:db8:1", "an IPv6 address in brackets"},
+		{"2001:db8:1", "no IPv6 address in brackets"},
 		{"fe80::1.ipv6-literal.net", "more than one colon"},
 	} {
 		if r, err := ParseRule(c.host+":443", Origin{}); err == nil || !strings.Contains(err.Error(), c.want) {

@@ -31,10 +31,11 @@ func parsePorts(s string) ([]PortRange, error) {
 		first, last, isRange := strings.Cut(word, "-")
 		var p PortRange
 		var err error
-		if p.First, err = parsePort(first); err == nil {
+		const want = "numbers from 1 to 65535, such as 443 or 8000-8010,9000"
+		if p.First, err = parsePort(first, want); err == nil {
 			p.Last = p.First
 			if isRange {
-				p.Last, err = parsePort(last)
+				p.Last, err = parsePort(last, want)
 			}
 		}
 		switch {
@@ -60,9 +61,10 @@ func parsePorts(s string) ([]PortRange, error) {
 	return merged, nil
 }
 
-// parsePort reads one port in plain decimal.
-func parsePort(s string) (uint16, error) {
-	const want = "write numbers from 1 to 65535, such as 443 or 8000-8010,9000"
+// parsePort reads one port in plain decimal. want says in its errors what to
+// write.
+func parsePort(s, want string) (uint16, error) {
+	want = "write " + want
 	switch {
 	case s == "":
 		return 0, errors.New("a port is missing; " + want)

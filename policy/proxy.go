@@ -58,28 +58,35 @@ func parseProxy(s string) (*Proxy, error) {
 	if strings.ContainsAny(rest, `/?#\%`) {
 		return nil, errors.New("a proxy has no path; where one of these stands in a password, write it as %2F, %3F, %23, %5C or %25; " + want)
 	}
-	host, port, err := splitPorts(rest)
-	if err != nil {
-		return nil, err
-	}
-	if p.Port, err = parsePort(port); err != nil {
-		return nil, err
-	}
-	addresses, err := parseAddresses(host)
-	switch {
-	case err != nil:
-		return nil, err
-	case !addresses.IsValid():
-		p.Host, err = CanonicalName(host)
-	case !addresses.IsSingleIP():
-		err = errors.New("a proxy has one address; " + want)
-	default:
-		p.Host = addresses.Addr().String()
-	}
-	if err != nil {
-		return nil, err
+	if err := p.address(rest); err != nil {
+		readAgain := func(s string) error { _, err := parseProxy(s); return err }
+		return nil, rewritten(err, readAgain, func(form string) string { return "http://" + form })
 	}
 	return p, nil
+}
+
+// address reads host and port.
+func (p *Proxy) address(s string) error {
+	const usual = "3128"
+	host, port, err := splitPorts(s, usual)
+	if err != nil {
+		return err
+	}
+	if p.Port, err = parsePort(port, "one number from 1 to 65535, such as "+usual); err != nil {
+		return err
+	}
+	addresses, err := parseAddresses(host, port)
+	switch {
+	case err != nil:
+		return err
+	case addresses.IsValid() && !addresses.IsSingleIP():
+		return &advice{why: "a proxy has one address", forms: []string{"HOST:" + port}}
+	case addresses.IsValid():
+		p.Host = addresses.Addr().String()
+		return nil
+	}
+	p.Host, err = CanonicalName(host)
+	return adviseAddress(err, port)
 }
 
 // credentials reads user and password, with percent encoding.

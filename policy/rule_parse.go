@@ -53,21 +53,37 @@ func parseRule(text string) (Rule, error) {
 	if err != nil {
 		return Rule{}, err
 	}
-	host, ports, err := splitPorts(rest)
+	r, err := parseTarget(rest, raw)
+	if err != nil && raw {
+		err = rewritten(err, nil, func(form string) string { return rawScheme + form })
+	}
+	return r, err
+}
+
+// parseTarget reads a rule without its scheme.
+func parseTarget(text string, raw bool) (Rule, error) {
+	usual := "443"
+	if raw {
+		usual = "PORT"
+	}
+	host, ports, err := splitPorts(text, usual)
 	if err != nil {
 		return Rule{}, err
 	}
 	r := Rule{Raw: raw}
-	if r.Prefix, err = parseAddresses(host); err != nil {
+	known := portsOr(ports, "PORT")
+	if r.Prefix, err = parseAddresses(host, known); err != nil {
 		return Rule{}, err
 	}
 	if r.Prefix.IsValid() {
 		r.Raw = true
-	} else if r.Name, r.Suffix, err = parseHost(host); err != nil {
+	} else if r.Name, r.Suffix, err = parseHost(host, known); err != nil {
 		return Rule{}, err
 	}
-	r.Ports, err = parsePorts(ports)
-	return r, err
+	if r.Ports, err = parsePorts(ports); err != nil {
+		return Rule{}, err
+	}
+	return r, nil
 }
 
 // plain takes the scheme off, and refuses what belongs to URLs.
@@ -104,16 +120,15 @@ func badScheme(scheme, after string) error {
 		return errors.New(`it has to start with the host, or with tcp:// for any protocol; write HOST:PORT or tcp://HOST:PORT`)
 	}
 	host, _, _ := strings.Cut(after, "/")
-	for _, try := range []string{host, host + ":" + port} {
-		if _, err := parseRule(try); err == nil {
-			return fmt.Errorf("a rule has no scheme; write %s", try)
-		}
+	if strings.LastIndexByte(host, ':') <= strings.LastIndexByte(host, ']') {
+		host += ":" + port
 	}
-	return fmt.Errorf("a rule has no scheme; write HOST:%s", port)
+	return &advice{why: "a rule has no scheme", forms: []string{host}}
 }
 
-// splitPorts cuts a rule into its host, with brackets, and its ports.
-func splitPorts(s string) (host, ports string, err error) {
+// splitPorts cuts a rule into its host, with brackets, and its ports. usual are
+// those to advise where there are none.
+func splitPorts(s, usual string) (host, ports string, err error) {
 	i := strings.LastIndexByte(s, ':')
 	if end := strings.LastIndexByte(s, ']'); i < end {
 		i = -1 // a colon of the address
@@ -123,26 +138,26 @@ func splitPorts(s string) (host, ports string, err error) {
 		host, ports = s[:i], s[i+1:]
 	}
 	switch {
-	case host == "":
-		return "", "", errors.New("there is no host; write HOST:PORT")
+	case host == "", i < 0 && strings.Trim(host, "0123456789,-") == "":
+		return "", "", &advice{why: "there is no host", forms: []string{"HOST:PORT"}}
 	case host[0] != '[' && strings.Contains(host, ":"):
-		const want = "an IPv6 address stands in brackets, before a port; write [%s]:%s"
+		const why = "an IPv6 address stands in brackets, before a port"
 		if a, err := netip.ParseAddr(host); err == nil { // rather than an address alone, as which some also read
-			return "", "", fmt.Errorf(want, a, ports)
+			return "", "", &advice{why: why, forms: []string{"[" + a.String() + "]:" + portsOr(ports, usual)}}
 		} else if a, err := netip.ParseAddr(s); err == nil {
-			return "", "", fmt.Errorf(want, a, "443")
+			return "", "", &advice{why: why, forms: []string{"[" + a.String() + "]:" + usual}}
 		}
-		return "", "", errors.New("it has more than one colon; write HOST:PORT, and an IPv6 address in brackets, such as [2001:db8::1]:443")
+		return "", "", &advice{why: "it has more than one colon, and no IPv6 address in brackets", forms: []string{"HOST:PORT", "[ADDRESS]:PORT"}}
 	case i < 0:
-		return "", "", fmt.Errorf("there is no port; write %s:443", s)
+		return "", "", &advice{why: "there is no port", forms: []string{s + ":" + usual}}
 	case strings.Contains(ports, "/"):
-		return "", "", errors.New("a path or a prefix length cannot follow the port; write HOST:PORT, or ADDRESS/BITS:PORT")
+		return "", "", &advice{why: "a path or a prefix length cannot follow the port", forms: []string{"HOST:PORT", "ADDRESS/BITS:PORT"}}
 	}
 	return host, ports, nil
 }
 
-// parseHost reads a name or, after "*.", a suffix.
-func parseHost(host string) (name string, suffix bool, err error) {
+// parseHost reads a name or, after "*.", a suffix. ports are those to advise.
+func parseHost(host, ports string) (name string, suffix bool, err error) {
 	if strings.Contains(host, "/") {
 		return "", false, errors.New("a rule is about a host and its ports, not about pages on it; write HOST:PORT alone")
 	}
@@ -151,15 +166,24 @@ func parseHost(host string) (name string, suffix bool, err error) {
 		return "", false, errors.New(`"*" can only stand for whole labels at the beginning, before a suffix, such as *.example.com:443; to allow every host is not possible`)
 	}
 	if name, err = CanonicalName(host); err != nil {
-		return "", false, err
+		return "", false, adviseAddress(err, ports)
 	}
 	if isLocalhost(name) {
-		return "", false, errors.New("in a box, localhost is the box itself; to reach a service of this machine, write 127.0.0.1:PORT or [::1]:PORT")
+		return "", false, &advice{why: "in a box, localhost is the box itself, and services of this machine have an address", forms: []string{"127.0.0.1:" + ports, "[::1]:" + ports}}
 	}
 	if suffix {
 		err = checkSuffix(name)
 	}
 	return name, suffix, err
+}
+
+// adviseAddress adds to the error of a name that is an address in disguise how to
+// write that.
+func adviseAddress(err error, ports string) error {
+	if n := (*notationError)(nil); errors.As(err, &n) {
+		return &advice{why: err.Error(), forms: []string{n.address.String() + ":" + ports}}
+	}
+	return err
 }
 
 // isLocalhost reports whether a name means the machine itself wherever it is
