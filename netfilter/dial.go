@@ -186,6 +186,9 @@ func (d *dialer) judgeLast(at netip.AddrPort, own []netip.Addr) error {
 // leads is the refusal of an address that a name has and should not have.
 func leads(at netip.AddrPort, why string) error {
 	bad := &refusal{reason: "the name leads to " + at.Addr().String() + ", " + why}
+	if policy.IsMetadata(at.Addr()) {
+		return bad // what hands out this machine's credentials is nobody's to be proposed
+	}
 	if rule, err := policy.ParseRule(at.String(), policy.Origin{}); err == nil {
 		bad.allow = rule.String()
 		bad.reason += "; a rule for that is " + bad.allow

@@ -173,8 +173,13 @@ func (v verdict) refused(at netip.AddrPort) Event {
 	return e
 }
 
-// allowing is the rule that would allow a destination, "" if there is none.
+// allowing is the rule that would allow a destination, "" if there is none, or
+// none that should be proposed: a metadata service hands out the machine's
+// credentials.
 func allowing(name string, a netip.Addr, port uint16) string {
+	if policy.IsMetadata(a) || policy.IsMetadataName(name) {
+		return ""
+	}
 	host := name
 	if host == "" {
 		host = a.String()

@@ -163,3 +163,16 @@ func privateRanges() []netip.Prefix {
 
 // IsMetadata reports whether an address is that of a cloud's metadata service.
 func IsMetadata(a netip.Addr) bool { return slices.Contains(metadata(), a) }
+
+// metadataNames are names that clouds give those services.
+func metadataNames() []string {
+	return []string{
+		"metadata", "metadata.google.internal", "metadata.goog", // Google
+		"instance-data", "instance-data.ec2.internal", // Amazon
+		"metadata.azure.com", "metadata.azure.internal", "metadata.tencentyun.com", "metadata.platformequinix.com",
+	}
+}
+
+// IsMetadataName reports whether a canonical name is that of a cloud's metadata
+// service.
+func IsMetadataName(name string) bool { return slices.Contains(metadataNames(), name) }

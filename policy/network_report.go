@@ -49,7 +49,9 @@ func (b *builder) noteRule(r Rule) {
 		if host := strings.ToLower(r.Text); !strings.Contains(host, r.Name) {
 			say(Information, "rule_name", fmt.Sprintf("written as %q", r.Text))
 		}
-		if what := sharedHost(r); what != "" {
+		if name := metadataNameOf(r); name != "" {
+			say(Warning, "metadata", name+" is where a cloud tells a machine about itself, this machine's credentials included; it stays closed unless a rule names its address")
+		} else if what := sharedHost(r); what != "" {
 			say(Information, "shared_host", what)
 		}
 	case r.Prefix.IsSingleIP() && IsMetadata(r.Prefix.Addr()):
@@ -59,6 +61,16 @@ func (b *builder) noteRule(r Rule) {
 	case slices.ContainsFunc(privateRanges(), r.Prefix.Overlaps):
 		say(Information, "private_address", "reaches a service of your own network, or of this machine")
 	}
+}
+
+// metadataNameOf is a name of a metadata service that a rule covers, or "".
+func metadataNameOf(r Rule) string {
+	for _, name := range metadataNames() {
+		if r.MatchName(name) {
+			return name
+		}
+	}
+	return ""
 }
 
 // sharedHost says why a rule for a host is one for strangers too; "" if that is
@@ -80,13 +92,11 @@ const (
 	takesMessages = "takes messages for anybody who has an account there: a way out for data"
 	givesFiles    = "serves what anybody has put there: a way in for instructions and programs"
 	collects      = "is made to collect what is sent to it, for anybody: a way out for data"
-	tellsMetadata = "is where a cloud tells a machine about itself; only a rule for its address, 169.254.169.254, opens it"
 )
 
 // sharedHosts are well-known hosts, with those below, on which a rule for one's
 // own account is a rule for every account.
 var sharedHosts = []struct{ name, what string }{
-	{"metadata.google.internal", tellsMetadata},
 	{"gist.github.com", takesFiles},
 	{"api.github.com", takesFiles},
 	{"raw.githubusercontent.com", givesFiles},

@@ -167,9 +167,7 @@ func (t *traffic) line() string {
 		if !slices.Contains(why, e.Reason) {
 			why = append(why, e.Reason)
 		}
-		// Not what hands out the machine's credentials: nobody should allow that
-		// by pasting a line.
-		if flag := "--egress " + shellQuote(e.Allow); e.Allow != "" && !policy.IsMetadata(e.Address) && !slices.Contains(flags, flag) {
+		if flag := "--egress " + shellQuote(e.Allow); e.Allow != "" && !slices.Contains(flags, flag) {
 			flags = append(flags, flag)
 		}
 	}

@@ -23,7 +23,7 @@ var ruleRows = []row{
 		run:  []string{"sh", "-c", "{probe} say tcp 169.254.7.7:7000 link; {probe} say tcp 169.254.169.254:7000 {secret}"},
 		bare: "~link s", boxed: "link ECONNRESET|link EPIPE|link EOF",
 		heard:   []string{"tcp 169.254.7.7:7000", "bytes 169.254.7.7:7000"},
-		refused: []string{"refused tcp 169.254.169.254:7000 allow 169.254.169.254:7000"},
+		refused: []string{"refused tcp 169.254.169.254:7000"},
 	},
 	{
 		id: "use", tries: "a metadata service that a rule names", rules: []string{"169.254.169.254:80"},
