@@ -33,8 +33,8 @@ func (s *session) conclude(end ending, p *prepared, started time.Time) {
 		}
 		// Last, as a stderr that nobody reads would keep the rest from
 		// being done.
-		if s.unheard != "" {
-			s.console.say("%s", s.unheard)
+		for _, line := range s.unheard {
+			s.console.say("%s", line)
 		}
 		s.sayChanges(findings)
 		s.explainEnd(end, p, time.Since(started))

@@ -60,7 +60,7 @@ write a journal can also write all of it anew; what runs in a box cannot.`,
 	}
 	f := cmd.Flags()
 	f.BoolVarP(&l.follow, "follow", "f", false, "wait for more, until interrupted")
-	f.BoolVar(&l.denied, "denied", false, "only what servers were refused")
+	f.BoolVar(&l.denied, "denied", false, "only what servers were refused, or could not reach")
 	f.StringVar(&since, "since", "", "only the last DURATION: 90s, 15m, 24h, 7d")
 	f.BoolVar(&l.asJSON, "json", false, "print the records, one a line, with the server and the run")
 	f.BoolVar(&l.verifying, "verify", false, "check that the journals are whole and unchanged")
@@ -153,7 +153,7 @@ func (l *logs) show(files []journal.File) error {
 	colour := !l.asJSON && isTerminal(l.console.out) && os.Getenv("NO_COLOR") == ""
 	for _, e := range entries {
 		during := l.calls.during(e)
-		if l.denied && !e.Denied() {
+		if l.denied && !e.Denied() && e.Verdict != "failed" {
 			continue
 		}
 		line := recordLine(e, during, colour)

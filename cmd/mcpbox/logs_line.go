@@ -141,6 +141,9 @@ func endpoint(r journal.Connection) string {
 
 func describeConnection(r journal.Connection) (text, tone string) {
 	text = r.Verdict + " " + endpoint(r)
+	if r.Verdict == "failed" {
+		text = "allowed, but could not connect to " + endpoint(r)
+	}
 	if r.Name != "" && r.Address != "" {
 		text += " at " + r.Address
 	}
@@ -160,6 +163,9 @@ func describeConnection(r journal.Connection) (text, tone string) {
 	case "refused":
 		if r.Allow != "" {
 			text += "; to allow, add: --egress " + shellQuote(r.Allow)
+			if r.Port == 0 {
+				text += " (" + portIsGuessed + ")"
+			}
 		}
 		return text, red
 	case "failed":

@@ -28,7 +28,7 @@ type session struct {
 
 	relaying *bridge.Relay
 	said     map[string]bool // lost covers
-	unheard  string          // what was refused of late, to be said at the end
+	unheard  []string        // what was refused of late, to be said at the end
 }
 
 // ending is how a session ended.

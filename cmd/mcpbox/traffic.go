@@ -2,16 +2,15 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/mcpbox/mcpbox/cmd/mcpbox/internal/journal"
 	"github.com/mcpbox/mcpbox/netfilter"
-	"github.com/mcpbox/mcpbox/policy"
 )
 
 // The server decides how often the filter has something to report, so what is
@@ -39,7 +38,7 @@ type traffic struct {
 	tallies  map[netfilter.Event]*tally
 	order    []*tally
 	kept     map[netfilter.Kind]int
-	beyond   int // events about destinations that are not kept
+	beyond   map[netfilter.Kind]int // events about destinations that are not kept
 	unsaid   []netfilter.Event
 	say      *time.Timer
 }
@@ -56,7 +55,7 @@ type tally struct {
 // newTraffic returns one that keeps who reports waiting until release: nothing
 // connects before there is a record of the run.
 func newTraffic(j *journal.Journal, c console, name string) *traffic {
-	t := &traffic{journal: j, console: c, name: name, tallies: map[netfilter.Event]*tally{}, kept: map[netfilter.Kind]int{}}
+	t := &traffic{journal: j, console: c, name: name, tallies: map[netfilter.Event]*tally{}, kept: map[netfilter.Kind]int{}, beyond: map[netfilter.Kind]int{}}
 	t.mu.Lock()
 	return t
 }
@@ -79,15 +78,15 @@ func (t *traffic) report(e netfilter.Event) {
 	sum := t.tallies[key]
 	if sum == nil {
 		if t.kept[e.Kind] == trafficKept {
-			t.beyond++
+			t.beyond[e.Kind]++
 			return
 		}
 		t.kept[e.Kind]++
 		sum = &tally{event: key}
 		t.tallies[key] = sum
 		t.order = append(t.order, sum)
-		if e.Kind == netfilter.Refused {
-			t.refused(e)
+		if e.Kind == netfilter.Refused || e.Kind == netfilter.Failed {
+			t.tell(e)
 		}
 	}
 	sum.count++
@@ -114,24 +113,9 @@ func (t *traffic) countNow(e netfilter.Event) {
 	}
 }
 
-// refused has a refusal said, together with those that follow at once.
-func (t *traffic) refused(e netfilter.Event) {
-	t.unsaid = append(t.unsaid, e)
-	if t.say == nil {
-		t.say = time.AfterFunc(sayAfter, func() {
-			t.mu.Lock()
-			line := t.line()
-			t.mu.Unlock()
-			if line != "" {
-				t.console.say("%s", line)
-			}
-		})
-	}
-}
-
-// end writes the totals, and returns what is left to say, or "". The filter has
-// ended by then.
-func (t *traffic) end() string {
+// end writes the totals, and returns the lines that are left to say. The filter
+// has ended by then.
+func (t *traffic) end() []string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.say != nil {
@@ -144,61 +128,10 @@ func (t *traffic) end() string {
 			t.journal.Connect(record(e, sum.count))
 		}
 	}
-	if t.beyond > 0 {
-		t.journal.Event(journal.Event{Kind: journal.Warning, Detail: plural(t.beyond, "more connection event") + " about other destinations, not recorded"})
+	for _, kind := range slices.Sorted(maps.Keys(t.beyond)) {
+		t.journal.Event(journal.Event{Kind: journal.Warning, Detail: fmt.Sprintf("%d more %s, of destinations that have no record of their own", t.beyond[kind], kind)})
 	}
-	return t.line()
-}
-
-// line is what a person should know about refusals, and what to do about them.
-func (t *traffic) line() string {
-	var what, flags []string
-	var why []string
-	more := 0
-	for _, e := range t.unsaid {
-		if e.Proto == "udp" && e.Port == 443 {
-			continue // QUIC: the program goes on with TCP
-		}
-		if len(what) == trafficSaid {
-			more++
-			continue
-		}
-		what = append(what, destination(e))
-		if !slices.Contains(why, e.Reason) {
-			why = append(why, e.Reason)
-		}
-		if flag := "--egress " + shellQuote(e.Allow); e.Allow != "" && !slices.Contains(flags, flag) {
-			flags = append(flags, flag)
-		}
-	}
-	t.unsaid = nil
-	if len(what) == 0 {
-		return ""
-	}
-	list := strings.Join(what, ", ")
-	if more > 0 {
-		list += fmt.Sprintf(" and %d more (mcpbox logs --denied %s)", more, t.name)
-	}
-	line := fmt.Sprintf("%s: refused %s: %s", t.name, list, strings.Join(why, "; "))
-	if len(flags) > 0 {
-		line += "; to allow, add: " + strings.Join(flags, " ")
-	}
-	return line
-}
-
-// destination is what a refused event was about, as a person would write it.
-func destination(e netfilter.Event) string {
-	switch {
-	case e.Port == 0:
-		return cut(e.Name)
-	case e.Name != "":
-		return fmt.Sprintf("%s:%d", cut(e.Name), e.Port)
-	}
-	text := netip.AddrPortFrom(e.Address, e.Port).String()
-	if e.Proto == "udp" {
-		text += "/udp"
-	}
-	return text
+	return t.lines()
 }
 
 // record is an event for the journal; count is 0 for a single one.

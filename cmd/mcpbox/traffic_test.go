@@ -30,7 +30,7 @@ func testTraffic(t *testing.T) (*traffic, func() (string, []journal.Connection))
 	tr := newTraffic(j, console{err: os.Stderr}, "x")
 	tr.release()
 	return tr, func() (string, []journal.Connection) {
-		line := tr.end()
+		line := strings.Join(tr.end(), "\n")
 		defer j.Close()
 		f, err := os.Open(j.Path())
 		if err != nil {
@@ -65,14 +65,16 @@ func TestTrafficLine(t *testing.T) {
 		want   string
 	}{
 		{nil, ""},
-		{[]netfilter.Event{{Kind: netfilter.Connected, Proto: "tcp", Name: "a.test", Port: 443}, {Kind: netfilter.Failed, Proto: "tcp", Name: "a.test", Port: 443, Reason: "no route"}}, ""},
-		{[]netfilter.Event{refusedName("a.test")}, "x: refused a.test: no rule allows it; to allow, add: --egress a.test:443"},
+		{[]netfilter.Event{{Kind: netfilter.Connected, Proto: "tcp", Name: "a.test", Port: 443}, {Kind: netfilter.Failed, Proto: "tcp", Name: "a.test", Port: 443, Reason: "no route"}}, "x: allowed, but could not connect to a.test:443 (no route)"},
+		{[]netfilter.Event{refusedName("a.test")}, "x: refused a.test: no rule allows it; to allow, add: --egress a.test:443 (port 443 is a guess for a.test)"},
 		{[]netfilter.Event{refusedName("a.test"), refusedName("a.test"),
 			{Kind: netfilter.Refused, Proto: "tcp", Address: one, Port: 80, Reason: "no rule allows it", Allow: "1.1.1.1:80"}},
-			"x: refused a.test, 1.1.1.1:80: no rule allows it; to allow, add: --egress a.test:443 --egress 1.1.1.1:80"},
-		// Nobody should paste this.
-		{[]netfilter.Event{{Kind: netfilter.Refused, Proto: "tcp", Address: netip.MustParseAddr("169.254.169.254"), Port: 80, Reason: "no rule allows it", Allow: "169.254.169.254:80"}},
-			"x: refused 169.254.169.254:80: no rule allows it"},
+			"x: refused a.test, 1.1.1.1:80: no rule allows it; to allow, add: --egress a.test:443 --egress 1.1.1.1:80 (port 443 is a guess for a.test)"},
+		{[]netfilter.Event{refusedName("a.test"), {Kind: netfilter.Failed, Proto: "tcp", Name: "b.test", Port: 25, Reason: "no such host"}, {Kind: netfilter.Failed, Proto: "tcp", Address: one, Port: 1, Reason: "connection refused"}},
+			"x: refused a.test: no rule allows it; to allow, add: --egress a.test:443 (port 443 is a guess for a.test)\n" +
+				"x: allowed, but could not connect to b.test:25 (no such host), 1.1.1.1:1 (connection refused)"},
+		// That is no trouble.
+		{[]netfilter.Event{{Kind: netfilter.Abandoned, Proto: "tcp", Name: "a.test", Port: 443, Reason: "the program closed it without a byte"}}, ""},
 		{[]netfilter.Event{{Kind: netfilter.Refused, Proto: "tcp", Name: "a.test", Port: 443, Rule: "a.test:443", Reason: `the TLS server name is "b.test", not "a.test"`}},
 			`x: refused a.test:443: the TLS server name is "b.test", not "a.test"`},
 		// QUIC has a successor in the same breath: TCP.
@@ -104,6 +106,10 @@ func TestTrafficIsBounded(t *testing.T) {
 		tr.report(refusedName(fmt.Sprintf("%d.test", i)))
 		tr.report(refusedName("same.test"))
 	}
+	abandoned := netfilter.Event{Kind: netfilter.Abandoned, Proto: "tcp", Name: "a.test", Port: 443, Rule: "a.test:443", Reason: "closed"}
+	for range n {
+		tr.report(abandoned)
+	}
 	// What was refused before does not hide what is connected after.
 	late := open
 	late.Name = "late.test"
@@ -129,6 +135,9 @@ func TestTrafficIsBounded(t *testing.T) {
 	}
 	if c := sums["refused same.test"]; c.Count != n || c.Allow != "same.test:443" {
 		t.Errorf("sum of refusals: %+v", c)
+	}
+	if c := sums["abandoned a.test"]; c.Count != n {
+		t.Errorf("sum of abandoned connections: %+v", c)
 	}
 	if _, summed := sums["refused 0.test"]; summed {
 		t.Error("what happened once, and was written, is summed up")

@@ -131,8 +131,8 @@ func TestToldWhileRunning(t *testing.T) {
 		s := start(t, cmd)
 		s.line()
 		// Two ears have heard it, so either may be the first to tell.
-		const one, two = "mcpbox: client: refused 1.1.1.1:443, evil.test: no rule allows it; to allow, add: --egress 1.1.1.1:443 --egress evil.test:443\n",
-			"mcpbox: client: refused evil.test, 1.1.1.1:443: no rule allows it; to allow, add: --egress evil.test:443 --egress 1.1.1.1:443\n"
+		const one, two = "mcpbox: client: refused 1.1.1.1:443, evil.test: no rule allows it; to allow, add: --egress 1.1.1.1:443 --egress evil.test:443 (port 443 is a guess for evil.test)\n",
+			"mcpbox: client: refused evil.test, 1.1.1.1:443: no rule allows it; to allow, add: --egress evil.test:443 --egress 1.1.1.1:443 (port 443 is a guess for evil.test)\n"
 		began := time.Now()
 		for s.stderr() == "" && time.Since(began) < 10*time.Second {
 			time.Sleep(20 * time.Millisecond)

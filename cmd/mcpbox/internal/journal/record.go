@@ -74,7 +74,7 @@ type Event struct {
 // Connection is what became of a connection of the server's, or of its question
 // for a name.
 type Connection struct {
-	Verdict  string        `json:"verdict"`           // connected, closed, refused or failed
+	Verdict  string        `json:"verdict"`           // connected, closed, abandoned, refused or failed
 	Proto    string        `json:"proto"`             // tcp or udp; dns for a question
 	Name     string        `json:"name,omitempty"`    // what the server asked for, if not an address
 	Address  string        `json:"address,omitempty"` // what was dialled, or refused
