@@ -9,7 +9,7 @@ import (
 var errSwitched = errors.New("the connection speaks another protocol than HTTP now")
 
 // forwardRequests copies the HTTP/1 requests that src carries to dst, byte for
-// byte, as long as each is meant for the host name (canonical) at port, and
+// byte but for two edits of heads, as long as each is meant for the host name (canonical) at port, and
 // until src ends between two of them, which is no error.
 //
 // The origin must not find in these bytes a request that we have not judged.
@@ -21,9 +21,14 @@ var errSwitched = errors.New("the connection speaks another protocol than HTTP n
 // request to a proxy must say the same.
 //
 // What it cannot see is an origin that answers without reading a body and then
-// takes that body for a request. GET, HEAD and DELETE, where it happens, may
-// have none; with POST it is a fault of the origin, which leads to other
-// hosts on the same server and nowhere else.
+// takes that body for a request. With GET, HEAD and DELETE, where it happens
+// (RFC 9110 sections 9.3.1, 9.3.2 and 9.3.5), such a request is the last of its
+// connection: the origin is told so, by "Connection: close", and what follows is
+// refused. With POST it is a fault of the origin, which leads to other hosts on
+// the same server and nowhere else.
+//
+// The other edit takes the offer to go on with HTTP/2 (Upgrade: h2c) out of a
+// request, as any origin may overlook it.
 //
 // No byte of a request head reaches dst before the whole head was judged. Heads
 // of several requests that arrive together are written one after the other, so
@@ -58,7 +63,12 @@ func forwardRequests(dst io.Writer, src io.Reader, name string, port uint16, swi
 		if r.upgrade && (!first || switched == nil) {
 			return refuse("HTTP upgrade on a connection that is in use")
 		}
-		if err := s.pass(len(head)); err != nil {
+		if r.plain || r.last {
+			err = s.replace(len(head), edited(head, r.last))
+		} else {
+			err = s.pass(len(head))
+		}
+		if err != nil {
 			return err
 		}
 		if r.upgrade {
@@ -75,6 +85,9 @@ func forwardRequests(dst io.Writer, src io.Reader, name string, port uint16, swi
 		}
 		if err != nil {
 			return err
+		}
+		if r.last {
+			return s.noMore()
 		}
 	}
 }

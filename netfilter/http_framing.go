@@ -1,6 +1,9 @@
 package netfilter
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // framing tells where the body of a request ends, or refuses one of which
 // servers may differ (RFC 9112 section 6).
@@ -26,44 +29,53 @@ func framing(start requestLine, f fields) (request, error) {
 	}
 	switch start.method {
 	case "GET", "HEAD", "DELETE":
-		if r.chunked || r.length > 0 {
-			return r, refuse("HTTP %s with a body, which servers read differently", start.method)
-		}
+		r.last = r.chunked || r.length > 0
+	}
+	if r.last && start.old {
+		return r, refuse("HTTP/1.0 %s with a body, which servers read differently", start.method)
 	}
 	if len(f.expect) > 1 || len(f.expect) == 1 && lowerASCII(f.expect[0]) != "100-continue" {
 		return r, refuse("HTTP Expect %q", short(strings.Join(f.expect, ", ")))
 	}
-	upgradable, err := connection(f)
-	if err != nil || len(f.upgrade) == 0 {
+	options, err := connection(f)
+	if err != nil {
 		return r, err
+	}
+	if len(f.upgrade) == 1 && lowerASCII(f.upgrade[0]) == "h2c" {
+		r.plain = true
+		return r, nil
+	}
+	if len(f.upgrade) == 0 {
+		return r, nil
 	}
 	r.upgrade = true
 	switch {
 	case len(f.upgrade) > 1, lowerASCII(f.upgrade[0]) != "websocket":
 		return r, refuse("HTTP upgrade to %q", short(strings.Join(f.upgrade, ", ")))
-	case !upgradable, start.old, start.method != "GET", len(f.contentLength) > 0:
+	case !slices.Contains(options, "upgrade"), start.old, start.method != "GET", len(f.contentLength) > 0, r.last:
 		return r, refuse("malformed HTTP upgrade")
 	}
 	return r, nil
 }
 
-// connection reads the options of the Connection field and reports whether
-// they have "upgrade" (RFC 9110 section 7.6.1, 7.8).
-func connection(f fields) (upgrade bool, err error) {
+// connection reads the options of the Connection field, in lower case (RFC 9110
+// section 7.6.1).
+func connection(f fields) (options []string, err error) {
 	for _, value := range f.connection {
 		for option := range strings.SplitSeq(value, ",") {
 			option = lowerASCII(strings.Trim(option, " \t"))
 			switch {
 			case !consists(option, isToken):
-				return false, refuse("HTTP Connection %q", short(value))
-			case option == "upgrade":
-				upgrade = true
+				return nil, refuse("HTTP Connection %q", short(value))
 			case f.slot(likeField(option)) != nil:
-				return false, refuse("HTTP Connection that removes %q", short(option))
+				if option != "upgrade" {
+					return nil, refuse("HTTP Connection that removes %q", short(option))
+				}
 			}
+			options = append(options, option)
 		}
 	}
-	return upgrade, nil
+	return options, nil
 }
 
 // decimal reads one to most digits, at most 18, without sign or leading zeros:

@@ -11,20 +11,23 @@ type request struct {
 	length  int64 // of the body, if not chunked
 	chunked bool
 	upgrade bool // it asks for WebSocket
+	// plain means that it offers to go on with HTTP/2, which must not come
+	// about: who asks for that has to do without (RFC 9113 section 3.1).
+	plain bool
+	// last means that nothing may follow it: a server that does not look for a
+	// body there would take that for the next request.
+	last bool
 }
 
 // parseHead judges a whole request head for the host name at port: lines that
 // end with CR LF, of the bytes that [headScan] lets through, and an empty one. A
 // *refusal is the only error.
 //
-// Refused, besides what names another host: HTTP/0.9, HTTP/2 without TLS in
-// both of its forms, CONNECT, TRACE; folded fields, space before a colon, names
+// Refused, besides what names another host: HTTP/0.9, HTTP/2 without TLS, CONNECT, TRACE; folded fields, space before a colon, names
 // that some server might read as the name of a framing field (Content_Length);
 // Content-Length twice, as a list, beside Transfer-Encoding, or other than
 // plain decimal digits; Transfer-Encoding twice, in HTTP/1.0, or other than
-// "chunked"; a body of GET, HEAD and DELETE, which RFC 9110 sections 9.3.1,
-// 9.3.2 and 9.3.5 warn of and some servers leave unread, to take it for the
-// next request; Expect other than "100-continue"; Connection that names one of
+// "chunked"; a body of GET, HEAD and DELETE in HTTP/1.0; Expect other than "100-continue"; Connection that names one of
 // the fields above, which a proxy at the origin would remove.
 func parseHead(head []byte, name string, port uint16) (request, error) {
 	line, fields, _ := bytes.Cut(head, crlf)

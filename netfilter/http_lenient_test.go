@@ -3,6 +3,7 @@ package netfilter
 import (
 	"bytes"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -139,6 +140,9 @@ func (l lenient) body(method string, fields map[string]string, rest *string, lin
 	isChunked := coding == "chunked" || l.anyChunked && strings.Contains(coding, "chunked")
 	switch {
 	case l.noGetBody && (method == "GET" || method == "HEAD" || method == "DELETE"):
+		if slices.Contains(strings.Split(strings.ToLower(fields["connection"]), ", "), "close") {
+			*rest = "" // nobody reads it
+		}
 		return nil
 	case length != "" && (!isChunked || l.lengthWins):
 		return take(l.number(length, 10))

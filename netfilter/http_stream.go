@@ -82,6 +82,32 @@ func (s *stream) pass(n int) error {
 	return s.flush()
 }
 
+// replace drops the next n bytes, which have been read, and writes others to dst
+// instead.
+func (s *stream) replace(n int, by []byte) error {
+	if err := s.flush(); err != nil {
+		return err
+	}
+	_, err := s.dst.Write(by)
+	rest := copy(s.buf, s.buf[n:])
+	s.buf = s.buf[:rest]
+	return err
+}
+
+// noMore waits for the end of src, which must be what comes next.
+func (s *stream) noMore() error {
+	if len(s.ahead()) == 0 {
+		err := s.fill(idleBuffer)
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return refuse("HTTP request after one of GET, HEAD or DELETE with a body")
+}
+
 // abandon lets go all that was read, and ends the judging.
 func (s *stream) abandon() error {
 	if err := s.pass(len(s.ahead())); err != nil {
