@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/mcpbox/mcpbox/policy"
 )
 
 // However often a program dials, and in whatever order, little is asked.
@@ -114,5 +116,16 @@ func TestDialOften(t *testing.T) {
 	}
 	if heard := w.since(t); len(heard) > 0 {
 		t.Errorf("%v heard", heard)
+	}
+}
+
+// Which names are bounded together.
+func TestBelow(t *testing.T) {
+	f := New(Config{Network: policy.Network{Allow: rules(t, "a.example.com:443", "*.cdn.example.net:443", "x.cdn.example.net:80")}})
+	defer f.Close()
+	for name, want := range map[string]bool{"a.example.com": false, "x.cdn.example.net": false, "y.cdn.example.net": true} {
+		if f.dialer.below(name) != want {
+			t.Errorf("%s: %v", name, !want)
+		}
 	}
 }

@@ -33,6 +33,17 @@ var clientRows = []row{
 		boxed: "200", heard: https("good.example.com", "good:80"),
 	},
 	{
+		id: "use", tries: "curl that offers HTTP/2 without TLS", rules: []string{"good.example.com:80"},
+		run:   []string{"curl", "-sS", "--http2", "http://good.example.com/", "http://good.example.com/"},
+		boxed: "HTTP/1.1 http good.example.com HTTP/1.1 http good.example.com", heard: https("good.example.com", "good:80"),
+	},
+	{
+		id: "use", tries: "curl with a body in GET and DELETE", rules: []string{"good.example.com:80"},
+		run: []string{"sh", "-c", "curl -sS -X GET -d hello http://good.example.com/sum http://good.example.com/sum && " +
+			"curl -sS -X DELETE -H 'Transfer-Encoding: chunked' -d hello http://good.example.com/sum"},
+		boxed: "5 2cf24dba5fb0a30e 5 2cf24dba5fb0a30e 5 2cf24dba5fb0a30e", heard: https("good.example.com", "good:80"),
+	},
+	{
 		id: "use", tries: "curl to whom chunks come one by one", rules: []string{"good.example.com:80"},
 		run:   []string{"curl", "-sS", "http://good.example.com/drip"},
 		boxed: "0 1 2 3 4", heard: https("good.example.com", "good:80"),

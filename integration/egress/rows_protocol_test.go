@@ -28,6 +28,30 @@ var protocolRows = []row{
 		boxed: "welcome", heard: []string{"dns good.example.com", "tcp good:22"},
 	},
 	{
+		id: "use", tries: "a server that speaks first, where only TLS and HTTP may", rules: []string{"good.example.com:22"},
+		run:  []string{"python3", "-c", "import socket\ntry: print(socket.create_connection(('good.example.com', 22)).recv(99).decode())\nexcept OSError as e: print(type(e).__name__)"},
+		bare: "welcome", boxed: "ConnectionResetError", heard: []string{"dns good.example.com", "tcp good:22"},
+		refused: []string{"refused tcp good.example.com:22 allow tcp://good.example.com:22"},
+	},
+	{
+		id: "use", tries: "a protocol of lines of text, where only TLS and HTTP may", rules: []string{"good.example.com:7000"},
+		run:  []string{"{probe}", "say", "tcp", "good.example.com:7000", `EHLO {secret}\r\n`},
+		bare: "~EHLO", boxed: reset, heard: []string{"dns good.example.com", "tcp good:7000"},
+		refused: []string{"refused tcp good.example.com:7000 allow tcp://good.example.com:7000"},
+	},
+	{
+		id: "use", tries: "a connection without a byte", rules: []string{"good.example.com:443"},
+		run:   []string{"{probe}", "dial", "tcp", "good.example.com:443"},
+		boxed: "connected", heard: empty("good.example.com", "good:443"),
+	},
+	{
+		// The server, which does not ask for them in line, loses urgent bytes.
+		id: "use", tries: "an urgent byte", rules: []string{"tcp://good.example.com:7000"},
+		run: []string{"python3", "-c", "import socket; s = socket.create_connection(('good.example.com', 7000)); s.sendall(b'a'); s.send(b'b', socket.MSG_OOB); " +
+			"s.sendall(b'c'); s.shutdown(1); print(b''.join(iter(lambda: s.recv(9), b'')).decode())"},
+		bare: "ac", boxed: "abc", heard: https("good.example.com", "good:7000"),
+	},
+	{
 		id: "use", tries: "a server that resets", rules: []string{"tcp://good.example.com:7002"},
 		run:   []string{"{probe}", "say", "tcp", "good.example.com:7002", "x"},
 		boxed: reset, heard: https("good.example.com", "good:7002"),

@@ -62,6 +62,7 @@ func rangeRows() (rows []row) {
 		allow := ""
 		switch r.class {
 		case "this", "this-8", "multicast", "reserved", "broadcast", "any-6", "link-6", "multicast-6",
+			"metadata", "metadata-ecs", "metadata-alibaba", "metadata-azure", "metadata-6", "protocol",
 			"compatible", "nat64", "nat64-metadata", "nat64-local", "six-to-four", "teredo":
 			// Nobody should want them, or not in this form.
 		default:
