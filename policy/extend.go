@@ -45,6 +45,10 @@ func Extend(base, over *Policy) *Policy {
 			Egress:    either(over.Limits.Egress, base.Limits.Egress),
 		},
 		Journal: base.Journal.extend(over.Journal),
+		Packages: Packages{
+			Scripts: add(base.Packages.Scripts, over.Packages.Scripts),
+			Allow:   addRules(base.Packages.Allow, over.Packages.Allow),
+		},
 		Sources: add(base.Sources, over.Sources),
 	}
 	if over.Profile != "" {

@@ -158,7 +158,7 @@ func TestParseProxy(t *testing.T) {
 		{"http://ann:se:c@r/e?t#@p.example:1", "http://ann@p.example:1", Proxy{"p.example", 1, "ann", "se:c@r/e?t#"}},
 		{"http://d%5cann:%40%3a%25+@p.example:1", "http://d%5Cann@p.example:1", Proxy{"p.example", 1, `d\ann`, "@:%+"}},
 	} {
-		p, err := parseProxy(c.url)
+		p, err := ParseProxy(c.url)
 		if err != nil || *p != c.want {
 			t.Errorf("%s: %+v, %v", c.url, p, err)
 			continue
@@ -205,7 +205,7 @@ func TestParseProxy(t *testing.T) {
 		{"http://ann:secret%0d%0aX@p.example:80", "a control character"},
 		{"http://an\x00n:secret@p.example:80", "a control character"},
 	} {
-		if p, err := parseProxy(c.url); err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "secret") {
+		if p, err := ParseProxy(c.url); err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "secret") {
 			t.Errorf("%q: %+v, %v, want %s", c.url, p, err, c.want)
 		}
 	}

@@ -43,9 +43,13 @@ func Parse(name string, data []byte) (*Policy, error) {
 		}),
 		"network": d.table(map[string]func(value){
 			"mode":  d.networkMode,
-			"allow": d.allow,
+			"allow": d.rules(&d.p.Network.Allow),
 			"proxy": d.proxy,
 			"ech":   d.ech,
+		}),
+		"packages": d.table(map[string]func(value){
+			"scripts": d.scripts,
+			"allow":   d.rules(&d.p.Packages.Allow),
 		}),
 		"limits": d.table(map[string]func(value){
 			"pids":       d.count(&d.p.Limits.Pids, pidsSpan),

@@ -47,6 +47,10 @@
 //	full   = "stop"                       # or "continue": when it cannot be written
 //	bodies = "digest"                     # or "none", "full": of messages
 //
+//	[packages]                            # of servers that npx and the like start
+//	scripts = ["sqlite3"]                 # packages whose install scripts are run
+//	allow   = ["github.com:443"]          # reached when installing, besides the registry
+//
 // Any other key is an error that names the file, the line and the nearest key
 // there is.
 package policy
@@ -69,6 +73,7 @@ type Policy struct {
 	Network     Network
 	Limits      Limits
 	Journal     Journal
+	Packages    Packages
 	// Sources are the files that this policy was read from. Those with an
 	// absolute path are never writable in the box.
 	Sources []string
@@ -90,6 +95,13 @@ type Files struct {
 type Env struct {
 	Pass []string          // names to take from the host
 	Set  map[string]string // names with a value of the policy's own
+}
+
+// Packages is about the installation of a server that a package runner such as
+// npx starts. What it says has no effect on the box that the server runs in.
+type Packages struct {
+	Scripts []string `json:",omitempty"` // packages whose install scripts are run
+	Allow   []Rule   `json:",omitempty"` // what is reached besides the registry
 }
 
 // Limits bounds a box. A zero field means the default, where there is one.

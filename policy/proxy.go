@@ -36,9 +36,9 @@ func (p Proxy) GoString() string { return p.String() }
 // MarshalJSON writes what String says.
 func (p Proxy) MarshalJSON() ([]byte, error) { return json.Marshal(p.String()) }
 
-// parseProxy reads http://USER:PASSWORD@HOST:PORT. Errors quote nothing of what
+// ParseProxy reads http://USER:PASSWORD@HOST:PORT. Errors quote nothing of what
 // may be a password.
-func parseProxy(s string) (*Proxy, error) {
+func ParseProxy(s string) (*Proxy, error) {
 	const want = "write http://HOST:PORT or http://USER:PASSWORD@HOST:PORT"
 	rest, ok := strings.CutPrefix(s, "http://")
 	if !ok {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/mcpbox/mcpbox/cmd/mcpbox/internal/packages"
 	"github.com/mcpbox/mcpbox/policy"
 	"github.com/spf13/cobra"
 )
@@ -34,6 +35,9 @@ variables that the server gets; the other forms have only their names.`,
 			if len(args) == 0 {
 				return errors.New("no command; type: mcpbox explain -- COMMAND [ARG...]")
 			}
+			if err := inv.provide(nil); err != nil {
+				return err
+			}
 			p, err := inv.prepare()
 			if err != nil {
 				return err
@@ -46,9 +50,13 @@ variables that the server gets; the other forms have only their names.`,
 				return writeJSON(c, struct {
 					Name string `json:"name"`
 					*policy.Explanation
-					Undeclared []string `json:"undeclared,omitempty"`
-					Hints      []string `json:"hints,omitempty"`
-				}{p.name, e, p.undeclared, p.hints})
+					Package    *packages.Entry `json:"package,omitempty"`
+					Undeclared []string        `json:"undeclared,omitempty"`
+					Hints      []string        `json:"hints,omitempty"`
+				}{p.name, e, p.installed.entry(), p.undeclared, p.hints})
+			}
+			if p.installed != nil {
+				fprint(c.out, printableText(p.installed.String()))
 			}
 			fprint(c.out, printableText(e.String()))
 			if os.Geteuid() == 0 {

@@ -13,11 +13,8 @@ import (
 
 // hints says what a server is likely to miss in its box, one line each, with
 // what to do about it.
-func hints(argv []string, p *prepared) []string {
-	if line := installs(argv); line != "" && len(p.policy.Network.Allow) == 0 {
-		return []string{line} // everything else would lead astray
-	}
-	list := unexpanded(argv[1:], p.host.Facts().Home)
+func hints(args []string, p *prepared) []string {
+	list := unexpanded(args, p.host.Facts().Home)
 	for _, name := range p.report.EnvMissing {
 		list = append(list, fmt.Sprintf(`%s is to be passed but is not set; put it into "env" of the server's entry in your host's configuration`, name))
 	}
@@ -25,27 +22,6 @@ func hints(argv []string, p *prepared) []string {
 		list = append(list, fmt.Sprintf("%s is on the command line but not in the box; to show it, add: %s", path, declaration(path)))
 	}
 	return list
-}
-
-// installers are commands that fetch what they run, with their subcommand.
-var installers = [][2]string{{"npx"}, {"bunx"}, {"uvx"}, {"npm", "exec"}, {"npm", "x"}, {"pnpm", "dlx"}, {"yarn", "dlx"}, {"pipx", "run"}, {"uv", "run"}, {"uv", "tool"}}
-
-// installs explains why a command that installs as it starts does not work.
-func installs(argv []string) string {
-	name, first := filepath.Base(argv[0]), ""
-	for _, arg := range argv[1:] {
-		if !strings.HasPrefix(arg, "-") {
-			first = arg
-			break
-		}
-	}
-	for _, i := range installers {
-		if name == i[0] && (i[1] == "" || first == i[1]) {
-			return fmt.Sprintf("%s fetches the server when it starts, from a registry that no rule allows; install it once and name its program, "+
-				"as in: npm install --prefix ~/mcp PACKAGE, then mcpbox run -- ~/mcp/node_modules/.bin/PROGRAM", strings.TrimSpace(name+" "+i[1]))
-		}
-	}
-	return ""
 }
 
 // undeclared lists what the arguments name, the host has and the box has not:

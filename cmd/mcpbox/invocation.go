@@ -24,6 +24,7 @@ type invocation struct {
 	pids                      int64
 	given                     func(flag string) bool
 	argv                      []string
+	installed                 *provided // if the command is a package runner's
 }
 
 func (inv *invocation) addFlags(cmd *cobra.Command) {
@@ -53,6 +54,8 @@ type prepared struct {
 	policy *policy.Policy
 	spec   *specs.Spec
 	report *policy.Report
+	// installed is what the server was installed from, if by mcpbox.
+	installed *provided
 	// undeclared are files of the host that the command line names and the
 	// box does not have.
 	undeclared []string
@@ -76,7 +79,7 @@ func (inv *invocation) prepare() (*prepared, error) {
 func (inv *invocation) resolve(host *boxHost, own dirs.Dirs) (*prepared, error) {
 	p := &prepared{host: host, dirs: own}
 	facts := p.host.Facts()
-	if p.name = inv.name; !inv.given("name") {
+	if p.name = inv.name; !inv.given("name") && inv.installed == nil {
 		p.name = nameOf(inv.argv)
 	}
 	if err := journal.CheckName(p.name); err != nil {
@@ -91,15 +94,24 @@ func (inv *invocation) resolve(host *boxHost, own dirs.Dirs) (*prepared, error) 
 		return nil, err
 	}
 	readable, writable := declaredPaths(p.host, p.dirs.Config, file, flags)
-	prog, err := program.Find(program.Query{
+	query := program.Query{
 		Argv: inv.argv, Env: os.Getenv, Cwd: facts.Cwd, Home: facts.Home, Own: p.dirs.All(),
 		Readable: readable, Writable: writable,
-	})
+	}
+	args := inv.argv[1:]
+	if p.installed = inv.installed; p.installed != nil {
+		query.Argv, query.Own = p.installed.argv(), withoutStore(p.dirs)
+		args = query.Argv[1:]
+	}
+	prog, err := program.Find(query)
 	if err != nil {
 		if tilde := unexpanded(inv.argv[:1], facts.Home); tilde != nil {
 			err = &codedError{exitNotFound, errors.New(tilde[0])}
 		}
 		return nil, programError(err)
+	}
+	if p.installed != nil {
+		prog.PathDirs = append(prog.PathDirs, p.installed.pathDir())
 	}
 	if p.policy, err = inv.policy(file, flags, prog); err != nil {
 		return nil, err
@@ -109,8 +121,8 @@ func (inv *invocation) resolve(host *boxHost, own dirs.Dirs) (*prepared, error) 
 	}
 	umask := currentUmask()
 	p.spec.Process.User.Umask = &umask
-	p.undeclared = undeclared(inv.argv[1:], facts, p.spec)
-	p.hints = hints(inv.argv, p)
+	p.undeclared = undeclared(args, facts, p.spec)
+	p.hints = hints(args, p)
 	return p, nil
 }
 
@@ -121,7 +133,9 @@ func (inv *invocation) policy(file, flags *policy.Policy, prog policy.Program) (
 		profile, why = file.Profile, "named by "+file.Sources[0]
 	}
 	if profile == "" {
-		profile, why = profiles.For(prog.Exec, prog.Argv)
+		if profile, why = profiles.For(prog.Exec, prog.Argv); inv.installed != nil {
+			profile, why = inv.installed.profile()
+		}
 	}
 	base, err := loadProfile(profile)
 	if err != nil {

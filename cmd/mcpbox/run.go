@@ -57,7 +57,6 @@ itself failed or the policy cannot be enforced.`,
 
 // run is the pipeline: argv, profile, policy, spec, box, relay, exit code.
 func run(inv *invocation, c console) error {
-	started := time.Now()
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
 	defer signal.Stop(signals)
@@ -65,6 +64,10 @@ func run(inv *invocation, c console) error {
 	// good order.
 	signal.Ignore(syscall.SIGPIPE)
 
+	if err := inv.provideNow(c, signals); err != nil {
+		return err
+	}
+	started := time.Now()
 	backend := &native.Backend{}
 	backend.Prefork()
 	defer backend.Abandon()
@@ -149,7 +152,12 @@ func run(inv *invocation, c console) error {
 	s := &session{box: box, console: c, journal: j, name: p.name, state: p.dirs.State, signals: signals, lost: lost, kill: live.kill,
 		maxLine: p.report.Limits.Message, full: p.report.Journal.Full, said: map[string]bool{}}
 	// Users who never look have their directory swept, too.
-	stopSettling := settle(func() { runs.Sweep(p.dirs.Runtime) })
+	stopSettling := settle(func() {
+		runs.Sweep(p.dirs.Runtime)
+		if p.installed != nil {
+			p.installed.store.Sweep()
+		}
+	})
 	end := s.relay()
 	stopSettling()
 	live.end()

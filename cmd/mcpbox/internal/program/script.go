@@ -77,7 +77,7 @@ func shebang(head string) (interp string, args []string, search bool) {
 		//	'''exec' "/path with space/python" "$0" "$@"
 		second, _, _ := strings.Cut(rest, "\n")
 		if command, ok := strings.CutPrefix(second, "'''exec' "); ok {
-			if words := splitWords(command); len(words) > 0 {
+			if words := SplitWords(command); len(words) > 0 {
 				return words[0], nil, false
 			}
 		}
@@ -101,10 +101,10 @@ func envWords(arg string) []string {
 	case arg == "":
 		return nil
 	case strings.HasPrefix(arg, "--split-string="):
-		words = splitWords(strings.TrimPrefix(arg, "--split-string="))
+		words = SplitWords(strings.TrimPrefix(arg, "--split-string="))
 	case len(arg) > 1 && arg[0] == '-' && strings.Contains(firstWord(arg), "S"):
 		// -S may end a group of options, such as -iS or -vS.
-		words = splitWords(arg[strings.IndexByte(arg, 'S')+1:])
+		words = SplitWords(arg[strings.IndexByte(arg, 'S')+1:])
 	default:
 		return []string{arg}
 	}
@@ -126,9 +126,9 @@ func firstWord(s string) string {
 	return word
 }
 
-// splitWords splits at blanks, with single and double quotes and backslashes as
+// SplitWords splits at blanks, with single and double quotes and backslashes as
 // in a shell.
-func splitWords(s string) []string {
+func SplitWords(s string) []string {
 	var words []string
 	var word strings.Builder
 	in, quote := false, byte(0)

@@ -1,0 +1,92 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/mcpbox/mcpbox/cmd/mcpbox/internal/packages"
+	"github.com/mcpbox/mcpbox/cmd/mcpbox/internal/program"
+	"github.com/spf13/cobra"
+)
+
+func addCommand(c console) *cobra.Command {
+	var from string
+	cmd := &cobra.Command{
+		Use:   "add NAME [--from COMMAND]",
+		Short: "Install a server, and write a policy to start from",
+		Long: `Add installs a server as the first "mcpbox run" would: the package that COMMAND, the
+line of a package runner, asks for, into the package store. It pins NAME to what
+was installed, writes servers/NAME.toml, in which everything that could be allowed
+is a comment, and prints the entry for your host's mcpServers.
+
+Without --from, NAME is a package of npm, and its last part becomes the name.`,
+		Example: `  mcpbox add fs --from "npx -y @modelcontextprotocol/server-filesystem ~/projects/x"
+  mcpbox add @modelcontextprotocol/server-memory`,
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: cobra.NoFileCompletions,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			inv := &invocation{name: args[0], given: func(flag string) bool { return flag == "name" }}
+			if from == "" {
+				inv.argv = []string{"npx", "-y", args[0]}
+				inv.name, inv.given = "", func(string) bool { return false }
+			} else if inv.argv = program.SplitWords(from); len(inv.argv) == 0 {
+				return &usageError{cmd, errors.New("--from is empty")}
+			}
+			return add(c, inv)
+		},
+	}
+	cmd.Flags().StringVar(&from, "from", "", `the command to install from, such as "npx -y PACKAGE ARG"`)
+	cmd.RegisterFlagCompletionFunc("from", cobra.NoFileCompletions)
+	return cmd
+}
+
+func add(c console, inv *invocation) error {
+	if request, err := packages.Parse(inv.argv); err != nil {
+		return err
+	} else if request == nil {
+		return fmt.Errorf("%s installs nothing; to run it, type: mcpbox run -- %s", inv.argv[0], commandLine(inv.argv))
+	}
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
+	defer signal.Stop(signals)
+	if err := inv.provideNow(c, signals); err != nil {
+		return err
+	}
+	own, err := ownDirs()
+	if err != nil {
+		return err
+	}
+	pin := inv.installed.pin
+	fprint(c.out, printableText(fmt.Sprintf("%s runs %s@%s.\nPolicy: %s\nEntry for mcpServers:\n\n%s", inv.name, pin.Name, pin.Version,
+		filepath.Join(own.Config, "servers", inv.name+".toml"), hostEntry(inv))))
+	return nil
+}
+
+// hostEntry is the entry of a host's configuration that runs the server.
+func hostEntry(inv *invocation) string {
+	command := "mcpbox"
+	if self, err := os.Executable(); err == nil {
+		command = self
+	}
+	args := append([]string{"run", "--name", inv.name, "--"}, inv.argv...)
+	var quoted []string
+	for _, arg := range args {
+		quoted = append(quoted, jsonString(arg))
+	}
+	return fmt.Sprintf("  %s: {\n    \"command\": %s,\n    \"args\": [%s]\n  }", jsonString(inv.name), jsonString(command), strings.Join(quoted, ", "))
+}
+
+// jsonString writes a string of JSON, with <, > and & as they are.
+func jsonString(s string) string {
+	var b strings.Builder
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	enc.Encode(s)
+	return strings.TrimSuffix(b.String(), "\n")
+}
