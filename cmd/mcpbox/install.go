@@ -33,7 +33,9 @@ type installation struct {
 	// registry what is newest.
 	again *packages.Lock
 	ran   []string // packages whose scripts were run, of the same
+	limit int64    // bytes in the store
 
+	quiet   bool // says nothing of what was installed: the caller does
 	journal *journal.Journal
 	secrets []string
 }
@@ -79,7 +81,9 @@ func (in *installation) install(ctx context.Context) (*installed, error) {
 	if err != nil {
 		return nil, err
 	}
-	in.report(done, time.Since(started))
+	if !in.quiet {
+		in.report(done, time.Since(started))
+	}
 	return done, nil
 }
 
@@ -145,7 +149,7 @@ func count(n int, one, many string) string {
 func (in *installation) boxed(dir string, network policy.Network, argv ...string) *boxed {
 	said := time.Now()
 	return &boxed{
-		host: in.host, dirs: in.dirs, argv: argv, dir: dir, network: network, limit: installBytes,
+		host: in.host, dirs: in.dirs, argv: argv, dir: dir, network: network, limit: in.limit,
 		report: func(e netfilter.Event) {
 			if e.Kind != netfilter.Closed {
 				in.journal.Connect(record(e, 0))
@@ -189,7 +193,7 @@ func npmErrors(stderr string) []string {
 		for _, prefix := range []string{"npm error ", "npm ERR! "} {
 			line = strings.TrimPrefix(line, prefix)
 		}
-		if line == "" || line == "npm error" || strings.HasPrefix(line, "A complete log") || strings.HasPrefix(line, "npm warn") || len(list) == 4 {
+		if line == "" || line == "npm error" || strings.HasPrefix(line, "A complete log") || strings.HasPrefix(line, "Log files were not") || strings.HasPrefix(line, "npm warn") || len(list) == 4 {
 			continue
 		}
 		list = append(list, cut(line))

@@ -83,7 +83,7 @@ func (in *installation) npm(ctx context.Context, st *packages.Staging) (*install
 	if e.Ran, err = in.runScripts(ctx, config, network, lock, root); err != nil {
 		return nil, err
 	}
-	if e.Bytes, err = packages.CheckTree(modules, installBytes); err != nil {
+	if e.Bytes, err = packages.CheckTree(modules, in.limit); err != nil {
 		return nil, err
 	}
 	if info, err := os.Stat(filepath.Join(root, bin)); err != nil || !info.Mode().IsRegular() {

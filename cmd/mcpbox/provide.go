@@ -131,7 +131,7 @@ func (inv *invocation) installation(own dirs.Dirs, p *provided) (*installation, 
 	if err != nil {
 		return nil, err
 	}
-	in := &installation{dirs: own, host: host, store: p.store, server: inv.name, request: p.request, policyFile: inv.policyFile}
+	in := &installation{dirs: own, host: host, store: p.store, server: inv.name, request: p.request, limit: installBytes, policyFile: inv.policyFile}
 	if in.policyFile == "" {
 		in.policyFile = filepath.Join(own.Config, "servers", inv.name+".toml")
 	}

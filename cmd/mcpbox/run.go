@@ -38,10 +38,14 @@ Everything else of your files, your environment and the network is not there.
 Home and /tmp are empty, writable, and gone afterwards. What the server tries to
 reach and no --egress allows is refused, said on stderr, and recorded.
 
+Where COMMAND is npx, npm exec, bunx, pnpm dlx or yarn dlx, the package is installed
+the first time, and exactly that is run from then on, without the registry; see
+mcpbox add and mcpbox packages.
+
 Exit status: the server's own; 128 plus the number of the signal that ended it;
 127 if there is no such program, 126 if it cannot be executed, 125 if mcpbox
 itself failed or the policy cannot be enforced.`,
-		Example: `  mcpbox run --name fs --rw ~/projects/x -- node ~/mcp/node_modules/@modelcontextprotocol/server-filesystem/dist/index.js ~/projects/x
+		Example: `  mcpbox run --name fs --rw ~/projects/x -- npx -y @modelcontextprotocol/server-filesystem ~/projects/x
   mcpbox run --egress api.github.com:443 --env GITHUB_TOKEN -- github-mcp-server stdio
   mcpbox run --ro ~/notes --env API_KEY -- python3 ~/mcp/notes.py
   mcpbox run --policy notes.toml -- notes-server`,

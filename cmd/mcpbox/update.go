@@ -1,0 +1,209 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+
+	"github.com/mcpbox/mcpbox/cmd/mcpbox/internal/packages"
+	"github.com/spf13/cobra"
+)
+
+func updateCommand(c console) *cobra.Command {
+	var yes bool
+	cmd := &cobra.Command{
+		Use:   "update NAME",
+		Short: "Show what is new of an installed server, and change to it",
+		Long: `Update asks the registry what the command of a server that is installed means today,
+installs that beside what there is, and shows what would change: versions, other
+dependencies, install scripts, and the tools that the server offers, for which the
+old and the new one are started in a box without network. Then it asks.
+
+Servers that are running go on as they are. The old version stays in the store until
+"mcpbox packages --prune".`,
+		Example: `  mcpbox update fs
+  mcpbox update fs --yes`,
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: completePinned,
+		RunE: func(_ *cobra.Command, args []string) error {
+			return update(c, args[0], yes)
+		},
+	}
+	cmd.Flags().BoolVar(&yes, "yes", false, "change without asking")
+	return cmd
+}
+
+// completePinned lists the servers that are pinned.
+func completePinned(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	var names []string
+	if own, err := ownDirs(); err == nil && len(args) == 0 {
+		pins, _ := packages.Open(own).Pins("")
+		for _, p := range pins {
+			if !slices.Contains(names, p.Server) {
+				names = append(names, p.Server)
+			}
+		}
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
+}
+
+func update(c console, name string, yes bool) error {
+	own, err := ownDirs()
+	if err != nil {
+		return err
+	}
+	store := packages.Open(own)
+	pins, err := store.Pins(name)
+	if err != nil {
+		return err
+	}
+	if len(pins) == 0 || strings.ContainsAny(name, "*?[\\/") {
+		return fmt.Errorf(`nothing is installed for a server %q; type: mcpbox add %s --from "npx -y PACKAGE"`, name, shellQuote(name))
+	}
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
+	defer signal.Stop(signals)
+	ctx, cancel := context.WithCancelCause(context.Background())
+	defer cancel(nil)
+	stop := cancelOn(signals, cancel)
+	defer stop()
+	for _, pin := range pins {
+		if err := updatePin(ctx, c, store, pin, yes); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func updatePin(ctx context.Context, c console, store *packages.Store, pin *packages.Pin, yes bool) error {
+	own, err := ownDirs()
+	if err != nil {
+		return err
+	}
+	pin.Request.Runner, pin.Request.Args = "update", pin.Args
+	inv := &invocation{name: pin.Server, given: func(flag string) bool { return flag == "name" }}
+	in, err := inv.installation(own, &provided{store: store, request: pin.Request})
+	if err != nil {
+		return err
+	}
+	in.console, in.quiet = c, true
+	done, err := in.install(ctx)
+	if err != nil {
+		return err
+	}
+	if done.entry.Integrity == pin.Integrity && done.bin == pin.Entry {
+		fprint(c.out, printable(fmt.Sprintf("%s: %s@%s is what %s still means", pin.Server, pin.Name, pin.Version, pin.Request)))
+		return nil
+	}
+	old, err := packages.ReadLock(pin.LockFile())
+	if err != nil {
+		return err
+	}
+	next := newPin(pin.Server, pin.Request, done)
+	lines := packages.Changes(old, done.lock)
+	lines = append(lines, scriptLines(old, done)...)
+	lines = append(lines, "signatures: "+signed(done.entry))
+	lines = append(lines, changedTools(ctx, in, store, pin, next)...)
+	fprint(c.out, printableText(fmt.Sprintf("%s: %s %s -> %s\n  %s", pin.Server, pin.Name, pin.Version, next.Version, strings.Join(lines, "\n  "))))
+	if !yes {
+		if err := confirm(ctx, c, pin.Server); err != nil {
+			return err
+		}
+	}
+	if err := store.SetPin(next, done.lock.Data); err != nil {
+		return err
+	}
+	fprint(c.out, printable(fmt.Sprintf("%s runs %s@%s from its next start on", pin.Server, next.Name, next.Version)))
+	return nil
+}
+
+// scriptLines is about the install scripts of what is new.
+func scriptLines(old *packages.Lock, done *installed) []string {
+	var lines []string
+	before := old.Scripts()
+	for _, name := range done.entry.Scripts {
+		line := "install script: " + name
+		if !slices.Contains(before, name) {
+			line += ", which had none before"
+		}
+		if slices.Contains(done.entry.Ran, name) {
+			line += "; it was run in the box, as the policy says"
+		} else {
+			line += "; not run"
+		}
+		lines = append(lines, line)
+	}
+	return lines
+}
+
+// changedTools compares what the two versions offer.
+func changedTools(ctx context.Context, in *installation, store *packages.Store, old, next *packages.Pin) []string {
+	if !store.Stored(old) {
+		return []string{"tools: not compared, as the old version is not in the store any more"}
+	}
+	before, err := in.dryTools(ctx, old)
+	if err != nil {
+		return []string{fmt.Sprintf("tools: not compared, as %s does not answer a dry start: %v", old.Version, err)}
+	}
+	after, err := in.dryTools(ctx, next)
+	if err != nil {
+		return []string{fmt.Sprintf("tools: %s does not answer a dry start: %v", next.Version, err)}
+	}
+	var lines []string
+	for _, name := range sortedNames(before, after) {
+		was, had := before[name]
+		is, has := after[name]
+		switch {
+		case !had:
+			lines = append(lines, "tool added: "+name)
+		case !has:
+			lines = append(lines, "tool removed: "+name)
+		case was != is:
+			lines = append(lines, "tool changed: "+name)
+		}
+	}
+	if len(lines) == 0 {
+		lines = []string{fmt.Sprintf("tools: the same %d", len(after))}
+	}
+	return lines
+}
+
+// confirm asks, and is an error if the answer is not yes.
+func confirm(ctx context.Context, c console, server string) error {
+	if !isTerminal(c.in) {
+		return fmt.Errorf("nothing was changed; to change it, type: mcpbox update %s --yes", server)
+	}
+	fmt.Fprint(c.err, "Run that from now on? [y/N] ")
+	answer := make(chan string, 1)
+	go func() {
+		line, _ := bufio.NewReader(c.in).ReadString('\n')
+		answer <- line
+	}()
+	select {
+	case line := <-answer:
+		if slices.Contains([]string{"y", "yes"}, strings.ToLower(strings.TrimSpace(line))) {
+			return nil
+		}
+	case <-ctx.Done():
+	}
+	return &codedError{1, errors.New("nothing was changed")}
+}
+
+func sortedNames(sets ...map[string]string) []string {
+	var names []string
+	for _, set := range sets {
+		for name := range set {
+			if !slices.Contains(names, name) {
+				names = append(names, name)
+			}
+		}
+	}
+	slices.Sort(names)
+	return names
+}
