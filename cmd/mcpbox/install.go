@@ -29,6 +29,7 @@ type installation struct {
 	// rules are [packages] of the server's policy, and where that is or would be.
 	rules      policy.Packages
 	policyFile string
+	records    policy.Journal // how installing is recorded
 	// again is the lock that has to be installed again, exactly; nil asks the
 	// registry what is newest.
 	again *packages.Lock
@@ -64,7 +65,7 @@ func (in *installation) install(ctx context.Context) (*installed, error) {
 			return in.stored(e)
 		}
 	}
-	if in.journal, err = journal.Open(in.dirs.State, in.server); err != nil {
+	if in.journal, err = journal.Open(journal.Config{State: in.dirs.State, Name: in.server, Policy: in.records}); err != nil {
 		return nil, fmt.Errorf("journal: %w", err)
 	}
 	defer in.journal.Close()
@@ -165,7 +166,7 @@ func (in *installation) boxed(dir string, network policy.Network, argv ...string
 }
 
 // explained is an error from what a command has said, without secrets.
-func (in *installation) explained(what string, o *outcome) error {
+func (in *installation) explained(what string, o *boxedEnd) error {
 	text := what + " " + o.failed()
 	if lines := npmErrors(o.errOut); len(lines) > 0 {
 		text += ": " + strings.Join(lines, "; ")

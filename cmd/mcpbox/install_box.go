@@ -61,15 +61,15 @@ func (h boxedHost) Facts() policy.Facts {
 	return f
 }
 
-// outcome is how a boxed command has ended.
-type outcome struct {
+// boxedEnd is how a boxed command has ended.
+type boxedEnd struct {
 	exit        sandbox.Exit
 	out, errOut string
 	refused     []netfilter.Event // connections, each destination once
 }
 
 // run runs the command to its end. Cancelling ctx kills it.
-func (b *boxed) run(ctx context.Context) (*outcome, error) {
+func (b *boxed) run(ctx context.Context) (*boxedEnd, error) {
 	facts := b.host.Facts()
 	prog, err := program.Find(program.Query{Argv: b.argv, Env: os.Getenv, Cwd: facts.Cwd, Home: facts.Home, Own: b.dirs.All()})
 	if err != nil {
@@ -85,7 +85,7 @@ func (b *boxed) run(ctx context.Context) (*outcome, error) {
 	umask := uint32(0o022)
 	spec.Process.User.Umask = &umask
 
-	o := &outcome{}
+	o := &boxedEnd{}
 	var mu sync.Mutex
 	filter := netfilter.New(netfilter.Config{Network: b.network, Bytes: report.Limits.Egress, Report: func(e netfilter.Event) {
 		mu.Lock()
@@ -183,7 +183,7 @@ func fileNames(dir string, files map[string]string) map[string]string {
 }
 
 // failed says how a command failed that ended with a code or a signal.
-func (o *outcome) failed() string {
+func (o *boxedEnd) failed() string {
 	if o.exit.Signal != 0 {
 		return "was ended by signal " + o.exit.Signal.String()
 	}

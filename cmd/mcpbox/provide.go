@@ -140,7 +140,7 @@ func (inv *invocation) installation(own dirs.Dirs, p *provided) (*installation, 
 		return nil, err
 	}
 	if file != nil {
-		in.rules = file.Packages
+		in.rules, in.records = file.Packages, file.Journal
 	}
 	if p.pin != nil {
 		if in.again, err = packages.ReadLock(p.pin.LockFile()); err != nil {

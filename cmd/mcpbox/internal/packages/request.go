@@ -14,7 +14,7 @@ import (
 // Kind is where packages come from, and the name of their part of the store.
 type Kind string
 
-// NPM is a registry of the kind of registry.npmjs.org.
+// NPM is a registry of the kind that npm speaks to.
 const NPM Kind = "npm"
 
 // Spec is a package with the version that was asked for.
