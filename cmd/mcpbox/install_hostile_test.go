@@ -287,4 +287,3 @@ func TestInstallSignatures(t *testing.T) {
 		t.Errorf("plain: %s", state("plain"))
 	}
 }
-

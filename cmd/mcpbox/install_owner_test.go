@@ -115,4 +115,3 @@ func (o *owner) entries() []string {
 	}
 	return list
 }
-
