@@ -59,7 +59,7 @@ func ParseProxy(s string) (*Proxy, error) {
 		return nil, errors.New("a proxy has no path; where one of these stands in a password, write it as %2F, %3F, %23, %5C or %25; " + want)
 	}
 	if err := p.address(rest); err != nil {
-		readAgain := func(s string) error { _, err := parseProxy(s); return err }
+		readAgain := func(s string) error { _, err := ParseProxy(s); return err }
 		return nil, rewritten(err, readAgain, func(form string) string { return "http://" + form })
 	}
 	return p, nil
