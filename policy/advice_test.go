@@ -63,7 +63,7 @@ func TestAdviceForProxies(t *testing.T) {
 		"http://::1", "http://::1:3128", "http://127.1", "http://127.1:3128", "http://0.0.0.0:80", "http://10.0.0.1:80-81", "http://[10.0.0.1]:80",
 		"http://proxy.example:80:80", "http://ann:hunter@proxy.example", "http://[::1", "http://3128", "http://a.example:*",
 	} {
-		_, err := parseProxy(url)
+		_, err := ParseProxy(url)
 		if err == nil {
 			t.Errorf("%q is a proxy", url)
 			continue
@@ -74,7 +74,7 @@ func TestAdviceForProxies(t *testing.T) {
 		}
 		for _, form := range forms {
 			count++
-			if _, err2 := parseProxy(example(form)); err2 != nil {
+			if _, err2 := ParseProxy(example(form)); err2 != nil {
 				t.Errorf("%q: %v\nadvises %q: %v", url, err, form, err2)
 			}
 		}
