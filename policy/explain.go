@@ -102,7 +102,8 @@ func (e *Explanation) String() string {
 	if len(e.EnvMissing) > 0 {
 		line("", "to pass, but not set here: %s", strings.Join(e.EnvMissing, ", "))
 	}
-	line("limits", "%d processes and threads, %d open files each, messages up to %s", e.Limits.Pids, e.Limits.OpenFiles, FormatSize(e.Limits.Message))
+	line("limits", "%s of memory, %.4g of the processors, %d processes and threads,", FormatSize(e.Limits.Memory), e.Limits.CPUs, e.Limits.Pids)
+	line("", "%d open files each, messages up to %s", e.Limits.OpenFiles, FormatSize(e.Limits.Message))
 	if e.Limits.Egress > 0 {
 		line("", "%s over the network, both ways together", FormatSize(e.Limits.Egress))
 	}

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 )
@@ -38,11 +39,14 @@ func Extend(base, over *Policy) *Policy {
 			ECH:   base.Network.ECH,
 		},
 		Limits: Limits{
+			Memory:    either(over.Limits.Memory, base.Limits.Memory),
+			CPUs:      cmp.Or(over.Limits.CPUs, base.Limits.CPUs),
 			Pids:      either(over.Limits.Pids, base.Limits.Pids),
 			OpenFiles: either(over.Limits.OpenFiles, base.Limits.OpenFiles),
 			Tmp:       either(over.Limits.Tmp, base.Limits.Tmp),
 			Message:   either(over.Limits.Message, base.Limits.Message),
 			Egress:    either(over.Limits.Egress, base.Limits.Egress),
+			Require:   cmp.Or(over.Limits.Require, base.Limits.Require),
 		},
 		Journal: base.Journal.extend(over.Journal),
 		Packages: Packages{

@@ -37,6 +37,9 @@ type Facts struct {
 	// started by root. Who starts boxes overrides them.
 	EUID, EGID int
 
+	Memory int64 // of the machine, in bytes; 0 if not known
+	CPUs   int   // processors that this process may use
+
 	Dirs          // of mcpbox itself
 	Binary string // the path of the mcpbox program
 }

@@ -41,6 +41,7 @@ func newHost(t testing.TB, lines string) *fakeHost {
 		files: map[string]*fakeFile{},
 		facts: Facts{
 			User: "ann", Home: "/home/ann", UID: 1000, GID: 1000, EUID: 1000, EGID: 1000, Cwd: "/home/ann/work/app",
+			Memory: 8 << 30, CPUs: 4,
 			Groups: []Group{{"ann", 1000}, {"docker", 999}},
 			Dirs: Dirs{
 				State: "/home/ann/.local/state/mcpbox", Config: "/home/ann/.config/mcpbox",

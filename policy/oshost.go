@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
+	"syscall"
 )
 
 type osHost struct{ facts Facts }
@@ -34,6 +36,11 @@ func OSHost(own Dirs) (Host, error) {
 	f.Cwd = cwd
 	if f.Groups, err = h.groups(); err != nil {
 		return nil, fmt.Errorf("list groups: %w", err)
+	}
+	f.CPUs = runtime.NumCPU()
+	var info syscall.Sysinfo_t
+	if syscall.Sysinfo(&info) == nil {
+		f.Memory = int64(info.Totalram) * int64(info.Unit)
 	}
 	f.Dirs = own
 	if f.Binary, err = os.Executable(); err != nil {

@@ -52,10 +52,13 @@ func Parse(name string, data []byte) (*Policy, error) {
 			"allow":   d.rules(&d.p.Packages.Allow),
 		}),
 		"limits": d.table(map[string]func(value){
+			"memory":     d.size(&d.p.Limits.Memory, memorySpan),
+			"cpus":       d.cpus,
 			"pids":       d.count(&d.p.Limits.Pids, pidsSpan),
 			"open_files": d.count(&d.p.Limits.OpenFiles, filesSpan),
 			"tmp":        d.size(&d.p.Limits.Tmp, tmpSpan),
 			"message":    d.size(&d.p.Limits.Message, messageSpan),
+			"require":    d.require,
 
 			"egress_bytes": d.size(&d.p.Limits.Egress, egressSpan),
 		}),

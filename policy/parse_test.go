@@ -31,6 +31,9 @@ allow = ["api.github.com:443",
 proxy = "http://ann:s%40crypt@proxy.example:3128"
 ech = "allow"
 [limits]
+memory = "1GiB"
+cpus = 2
+require = "cgroup"
 pids = 7
 tmp = "1GB"
 message = 65536
@@ -63,7 +66,7 @@ bodies = "full"
 			},
 			Proxy: &Proxy{"proxy.example", 3128, "ann", "s@crypt"},
 		},
-		Limits:  Limits{Pids: 7, Tmp: 1e9, Message: 65536, Egress: 1 << 30},
+		Limits:  Limits{Memory: 1 << 30, CPUs: 2, Require: RequireCgroup, Pids: 7, Tmp: 1e9, Message: 65536, Egress: 1 << 30},
 		Journal: Journal{Max: 1 << 20, Keep: 1 << 30, Full: FullContinue, Bodies: BodyFull},
 	}
 	if !reflect.DeepEqual(p, want) {
@@ -97,8 +100,16 @@ func TestParseErrors(t *testing.T) {
 		{"[journal]\nkept = '1GiB'", `p.toml:2: unknown key "journal.kept"; did you mean "journal.keep"?`},
 		{"[tools]\ndeny = []", `unknown key "tools"`},
 		{"backend = 'native'", `unknown key "backend"`},
-		{"[limits]\nmemory = '1GiB'", `p.toml:2: unknown key "limits.memory"`},
-		{"[limits]\ncpus = 2.0", `p.toml:2: unknown key "limits.cpus"`},
+		{"[limits]\nmemory = '1MiB'", `p.toml:2: limits.memory has to be from 32MiB to 16TiB`},
+		{"[limits]\nmemory = 'half'", `p.toml:2: limits.memory cannot be "half"`},
+		{"[limits]\ncpus = 0", `p.toml:2: limits.cpus has to be from 0.01 to 8192`},
+		{"[limits]\ncpus = -1.5", `limits.cpus has to be from`},
+		{"[limits]\ncpus = nan", `limits.cpus has to be from`},
+		{"[limits]\ncpus = inf", `limits.cpus has to be from`},
+		{"[limits]\ncpus = '2'", `p.toml:2: limits.cpus has to be a number of processors`},
+		{"[limits]\nrequire = 'systemd'", `p.toml:2: limits.require cannot be "systemd"; it has to be "cgroup", or left out`},
+		{"[limits]\nrequire = true", `p.toml:2: limits.require has to be "cgroup"`},
+		{"[limits]\nmemroy = '1GiB'", `p.toml:2: unknown key "limits.memroy"; did you mean "limits.memory"?`},
 		{"[files]\nREAD = []", `p.toml:2: unknown key "files.READ"`},
 		{"[files]\nread = '~/x'", `p.toml:2: files.read has to be a list of strings`},
 		{"[files]\nread = [1]", `p.toml:2: files.read has to be a list of strings`},
@@ -249,7 +260,7 @@ func FuzzParse(f *testing.F) {
 			}
 			return
 		}
-		if err := p.Limits.WithDefaults().check(); err != nil {
+		if err := p.Limits.WithDefaults(Facts{}).check(); err != nil {
 			t.Fatal(err)
 		}
 		last := strings.Count(s, "\n") + 1

@@ -97,6 +97,22 @@ func (d *decoder) set(v value) {
 	d.p.Env.Set = set
 }
 
+func (d *decoder) cpus(v value) {
+	if d.read(v, &d.p.Limits.CPUs, "a number of processors, such as 1.5") && !ValidCPUs(d.p.Limits.CPUs) {
+		d.fail(d.line(v.prim), "%s has to be from %g to %g", v.key, leastCPUs, mostCPUs)
+	}
+}
+
+func (d *decoder) require(v value) {
+	var s string
+	if !d.read(v, &s, `"cgroup"`) {
+		return
+	}
+	if d.p.Limits.Require = Requirement(s); d.p.Limits.Require != RequireCgroup {
+		d.fail(d.line(v.prim), `%s cannot be %q; it has to be "cgroup", or left out`, v.key, s)
+	}
+}
+
 func (d *decoder) count(to *int64, s span) func(value) {
 	return func(v value) {
 		if d.read(v, to, "a number") && (*to < s.least || *to > s.most) {

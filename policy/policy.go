@@ -35,11 +35,14 @@
 //	ech   = "deny"                        # or "allow", for browsers
 //
 //	[limits]
+//	memory       = "2GiB"                 # all processes together; no swap
+//	cpus         = 1.5                    # processors, by time
 //	pids         = 256
 //	open_files   = 4096
 //	tmp          = "256MiB"               # each of /tmp, /dev/shm and home
 //	message      = "16MiB"                # longest JSON-RPC line
 //	egress_bytes = "1GiB"                 # over the network in one run; no limit
+//	require      = "cgroup"               # no start where the kernel does not keep the limits
 //
 //	[journal]
 //	max    = "64MiB"                      # of one run
@@ -55,10 +58,7 @@
 // there is.
 package policy
 
-import (
-	"fmt"
-	"strconv"
-)
+import "strconv"
 
 // Policy is what a program may do. Its zero value allows nothing.
 type Policy struct {
@@ -104,70 +104,6 @@ type Packages struct {
 	Allow   []Rule   `json:",omitempty"` // what is reached besides the registry
 }
 
-// Limits bounds a box. A zero field means the default, where there is one.
-type Limits struct {
-	Pids      int64 `json:"pids"`       // processes and threads
-	OpenFiles int64 `json:"open_files"` // descriptors of each process
-	Tmp       int64 `json:"tmp"`        // bytes, each of /tmp, /dev/shm and home
-	Message   int64 `json:"message"`    // bytes of the longest JSON-RPC line, either way
-	// Egress is how many bytes may cross the network in one run, both ways
-	// together; 0 is no limit.
-	Egress int64 `json:"egress_bytes,omitempty"`
-}
-
-// The limits of a policy that names none.
-const (
-	DefaultPids      = 256
-	DefaultOpenFiles = 4096
-	DefaultTmp       = 256 << 20
-	DefaultMessage   = 16 << 20
-)
-
-// WithDefaults returns l with every zero field replaced by its default.
-func (l Limits) WithDefaults() Limits {
-	l.Pids = either(l.Pids, DefaultPids)
-	l.OpenFiles = either(l.OpenFiles, DefaultOpenFiles)
-	l.Tmp = either(l.Tmp, DefaultTmp)
-	l.Message = either(l.Message, DefaultMessage)
-	return l
-}
-
-// check refuses limits outside what a file may say.
-func (l Limits) check() error {
-	for _, x := range []struct {
-		name string
-		n    int64
-		span span
-	}{
-		{"pids", l.Pids, pidsSpan}, {"open_files", l.OpenFiles, filesSpan},
-		{"tmp", l.Tmp, tmpSpan}, {"message", l.Message, messageSpan},
-		{"egress_bytes", either(l.Egress, egressSpan.most), egressSpan},
-	} {
-		if x.n < x.span.least || x.n > x.span.most {
-			return fmt.Errorf("limits.%s cannot be %d; it has to be from %d to %d", x.name, x.n, x.span.least, x.span.most)
-		}
-	}
-	return nil
-}
-
-// span is a range of allowed values, both ends included.
-type span struct{ least, most int64 }
-
-var (
-	pidsSpan    = span{1, 1 << 22}  // the kernel's largest pid
-	filesSpan   = span{16, 1 << 20} // its usual fs.nr_open
-	tmpSpan     = span{64 << 10, 1 << 40}
-	messageSpan = span{4 << 10, 1 << 30}
-	egressSpan  = span{1, 1 << 50}
-)
-
-func either(n, otherwise int64) int64 {
-	if n != 0 {
-		return n
-	}
-	return otherwise
-}
-
 // SocketMode says which unix sockets a program may use.
 type SocketMode string
 
@@ -189,6 +125,10 @@ const AnnotationUnixSockets = "dev.mcpbox.unix-sockets"
 // of the host other than programs are in the box. It is the same string as in
 // package sandbox.
 const AnnotationHostDirectories = "dev.mcpbox.host-directories"
+
+// AnnotationRequire is the annotation that holds Limits.Require, where that is
+// set. It is the same string as in package sandbox.
+const AnnotationRequire = "dev.mcpbox.limits-require"
 
 // Mode returns the socket mode, with the default for a policy that names none.
 func (p *Policy) Mode() SocketMode {

@@ -53,7 +53,7 @@ type builder struct {
 func Spec(p *Policy, prog Program, h Host) (*specs.Spec, *Report, error) {
 	b := &builder{
 		h: &remembering{h, map[string]Info{}}, facts: h.Facts(), p: p, prog: prog,
-		limits: p.Limits.WithDefaults(), tree: tree{}, pat: newPatterns(), report: &Report{},
+		limits: p.Limits.WithDefaults(h.Facts()), tree: tree{}, pat: newPatterns(), report: &Report{},
 	}
 	for _, step := range []func() error{
 		b.start, b.system, b.collect, b.mountPrograms, b.mountDeclared, b.scanDeclared, b.maskHidden, b.mountSockets, b.connect,
@@ -108,7 +108,7 @@ func Spec(p *Policy, prog Program, h Host) (*specs.Spec, *Report, error) {
 			ReadonlyPaths:     readonlyPaths(),
 			Seccomp:           seccomp,
 			Sysctl:            sysctls(b.limits, p.Network.Connection()),
-			Resources:         &specs.LinuxResources{Pids: &specs.LinuxPids{Limit: &b.limits.Pids}},
+			Resources:         b.limits.resources(),
 		},
 	}, b.report, nil
 }
@@ -210,6 +210,9 @@ func (b *builder) annotations() map[string]string {
 	a := map[string]string{AnnotationUnixSockets: string(b.p.Mode())}
 	if len(b.declared) > 0 {
 		a[AnnotationHostDirectories] = "true"
+	}
+	if b.limits.Require != "" {
+		a[AnnotationRequire] = string(b.limits.Require)
 	}
 	return a
 }

@@ -35,6 +35,10 @@ const AnnotationUnixSockets = "dev.mcpbox.unix-sockets"
 // the host makes there is in reach of a box that has sockets.
 const AnnotationHostDirectories = "dev.mcpbox.host-directories"
 
+// AnnotationRequire is the spec annotation that is "cgroup" where a box may not
+// start unless the kernel itself keeps its limits ([Tier.Kernel]).
+const AnnotationRequire = "dev.mcpbox.limits-require"
+
 // Backend starts boxes.
 type Backend interface {
 	// Start runs spec.Process in a new box and returns once the program has
@@ -49,6 +53,10 @@ type Backend interface {
 	// machine has it, and how to get it where it is missing. It starts
 	// nothing that outlives the call.
 	Check() []Layer
+
+	// Tier is the tier that a box would get which is started now. It makes
+	// nothing, so that Start may find it to be a weaker one.
+	Tier() Tier
 }
 
 // Box is one running program and everything that it started. Its methods may
@@ -65,6 +73,13 @@ type Box interface {
 
 	// Layers reports what confines this box.
 	Layers() []Layer
+
+	// Tier says by what the limits of this box hold.
+	Tier() Tier
+
+	// Cgroups are the directories of the box's cgroups, which it alone is in, for
+	// whoever has to end it without its launcher.
+	Cgroups() []string
 
 	// Signal sends sig to the program, not to its descendants.
 	Signal(sig syscall.Signal) error
@@ -102,7 +117,53 @@ type Exit struct {
 	Signal syscall.Signal
 	// Usage sums over all processes of the box that were waited for.
 	Usage Usage
+	// Memory is what it took of memory.
+	Memory Memory
+	// Exceeded is the limit for which the box was killed, by the kernel or by
+	// its backend; nil if it was not.
+	Exceeded *LimitError
 }
+
+// Memory is about all processes of a box together, in bytes.
+type Memory struct {
+	// Peak is the most that they took at a time, with the files that they had
+	// in memory; 0 if that is not known. The watchdog tier knows what it saw.
+	Peak int64
+	// Limit is what they were allowed; 0 is no limit.
+	Limit int64
+}
+
+// LimitError is a limit that a box has exceeded.
+type LimitError struct {
+	// Limit is its key in the policy, below "limits": "memory" or "disk".
+	Limit string
+	// Used and Allowed are bytes. Used may be less than Allowed: the kernel
+	// refuses what would exceed it.
+	Used, Allowed int64
+	// Detail says in words what a number does not, or is "".
+	Detail string
+}
+
+func (e *LimitError) Error() string {
+	return fmt.Sprintf("limit on %s exceeded: %d of %d bytes", e.Limit, e.Used, e.Allowed)
+}
+
+// Tier says by what the limits on memory, processor time and processes hold.
+type Tier string
+
+// The tiers, the best first.
+const (
+	TierScope   Tier = "systemd scope" // a cgroup v2 that systemd has made and delegated
+	TierSubtree Tier = "cgroup v2"     // one below a cgroup that the launcher may write to
+	TierV1      Tier = "cgroup v1"     // in the memory, pids and cpu hierarchies
+	// TierWatchdog is no cgroup: the launcher measures the memory and kills, the
+	// number of processes is a resource limit, and processor time has a low
+	// priority in the place of a limit.
+	TierWatchdog Tier = "watchdog"
+)
+
+// Kernel reports whether the kernel keeps the limits, rather than the launcher.
+func (t Tier) Kernel() bool { return t != TierWatchdog }
 
 // Usage is what a box consumed.
 type Usage struct {
@@ -119,8 +180,9 @@ type Load struct {
 	// CPU is the processor time, user and system, of the processes that there
 	// are, and of those that have been waited for.
 	CPU time.Duration
-	// Memory is the processes' proportional set size, in bytes: what several
-	// of them share counts once. Files on a tmpfs of the box are no part of it.
+	// Memory is what counts against the limit on it, in bytes: what several
+	// processes share counts once, files on a tmpfs of the box count, and files
+	// that the kernel could drop from memory do not.
 	Memory int64
 }
 

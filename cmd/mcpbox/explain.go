@@ -8,6 +8,8 @@ import (
 
 	"github.com/mcpbox/mcpbox/cmd/mcpbox/internal/packages"
 	"github.com/mcpbox/mcpbox/policy"
+	"github.com/mcpbox/mcpbox/sandbox"
+	"github.com/mcpbox/mcpbox/sandbox/native"
 	"github.com/spf13/cobra"
 )
 
@@ -43,6 +45,7 @@ variables that the server gets; the other forms have only their names.`,
 				return err
 			}
 			e := policy.Explain(p.policy, p.spec, p.report)
+			tier := new(native.Backend).Tier()
 			switch {
 			case asSpec:
 				return writeJSON(c, p.spec)
@@ -50,15 +53,17 @@ variables that the server gets; the other forms have only their names.`,
 				return writeJSON(c, struct {
 					Name string `json:"name"`
 					*policy.Explanation
+					Tier       sandbox.Tier    `json:"tier"`
 					Package    *packages.Entry `json:"package,omitempty"`
 					Undeclared []string        `json:"undeclared,omitempty"`
 					Hints      []string        `json:"hints,omitempty"`
-				}{p.name, e, p.installed.entry(), p.undeclared, p.hints})
+				}{p.name, e, tier, p.installed.entry(), p.undeclared, p.hints})
 			}
 			if p.installed != nil {
 				fprint(c.out, printableText(p.installed.String()))
 			}
 			fprint(c.out, printableText(e.String()))
+			fprint(c.out, "\n"+describeTier(tier))
 			if os.Geteuid() == 0 {
 				fprint(c.out, fmt.Sprintf("\nRuns as user %d, which owns nothing; what it makes in writable directories belongs to their owner.", p.spec.Process.User.UID))
 			}

@@ -21,6 +21,8 @@ import (
 type invocation struct {
 	name, profile, policyFile string
 	ro, rw, env, egress       []string
+	memory                    string
+	cpus                      float64
 	pids                      int64
 	given                     func(flag string) bool
 	argv                      []string
@@ -38,7 +40,9 @@ func (inv *invocation) addFlags(cmd *cobra.Command) {
 	f.StringArrayVar(&inv.rw, "rw", nil, "show a directory or file, writable; repeatable")
 	f.StringArrayVar(&inv.egress, "egress", nil, "allow connections to HOST:PORT, *.SUFFIX:PORT, ADDRESS:PORT or CIDR:PORT; repeatable")
 	f.StringArrayVar(&inv.env, "env", nil, "pass variable NAME, or set NAME=VALUE; repeatable")
-	f.Int64Var(&inv.pids, "pids", 0, fmt.Sprintf("most processes and threads (default %d)", policy.DefaultPids))
+	f.StringVar(&inv.memory, "memory", "", "most memory of all processes, a `SIZE` such as 512MiB (default "+policy.FormatSize(policy.DefaultMemory)+", at most half of the machine's)")
+	f.Float64Var(&inv.cpus, "cpus", 0, "most processor time, as `N` processors such as 1.5 (default three quarters of them)")
+	f.Int64Var(&inv.pids, "pids", 0, fmt.Sprintf("most processes and threads, `N` (default %d)", policy.DefaultPids))
 	cmd.RegisterFlagCompletionFunc("profile", cobra.FixedCompletions(profiles.Names(), cobra.ShellCompDirectiveNoFileComp))
 	cmd.MarkFlagFilename("policy", "toml")
 	cmd.RegisterFlagCompletionFunc("name", cobra.NoFileCompletions)
@@ -227,11 +231,29 @@ func (inv *invocation) flags() (*policy.Policy, error) {
 		}
 		p.Env.Set[name] = value
 	}
-	if inv.given("pids") && inv.pids < 1 {
-		return nil, fmt.Errorf("--pids %d: a server needs at least 1", inv.pids)
+	var err error
+	p.Limits, err = inv.limits()
+	return p, err
+}
+
+func (inv *invocation) limits() (policy.Limits, error) {
+	l := policy.Limits{CPUs: inv.cpus, Pids: inv.pids}
+	if inv.given("memory") {
+		var ok bool
+		if l.Memory, ok = policy.ParseSize(inv.memory); !ok {
+			return l, fmt.Errorf("--memory %q is no size; type for example: --memory 512MiB", inv.memory)
+		}
+		if !policy.ValidMemory(l.Memory) {
+			return l, fmt.Errorf("--memory %s: a server needs 32MiB at least; type for example: --memory 512MiB", inv.memory)
+		}
 	}
-	p.Limits.Pids = inv.pids
-	return p, nil
+	if inv.given("cpus") && !policy.ValidCPUs(inv.cpus) {
+		return l, fmt.Errorf("--cpus %g: a server needs 0.01 at least; type for example: --cpus 1.5", inv.cpus)
+	}
+	if inv.given("pids") && inv.pids < 1 {
+		return l, fmt.Errorf("--pids %d: a server needs at least 1", inv.pids)
+	}
+	return l, nil
 }
 
 func programError(err error) error {

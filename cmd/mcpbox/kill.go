@@ -8,6 +8,7 @@ import (
 	"github.com/mcpbox/mcpbox/cmd/mcpbox/internal/control"
 	"github.com/mcpbox/mcpbox/cmd/mcpbox/internal/journal"
 	"github.com/mcpbox/mcpbox/cmd/mcpbox/internal/runs"
+	"github.com/mcpbox/mcpbox/sandbox/native"
 	"github.com/spf13/cobra"
 )
 
@@ -61,7 +62,7 @@ func kill(_ int, r *runs.Run) error {
 		if r.Await(killBoxTime) {
 			return nil
 		}
-		if err := r.Box.Kill(); err != nil {
+		if err := killBox(r); err != nil {
 			return err
 		}
 		if r.Await(killEndTime - killBoxTime) {
@@ -70,7 +71,7 @@ func kill(_ int, r *runs.Run) error {
 	}
 	// The box first: without its launcher it would end too, but nobody would
 	// know when.
-	if err := errors.Join(r.Box.Kill(), r.Launcher.Kill()); err != nil {
+	if err := errors.Join(killBox(r), r.Launcher.Kill()); err != nil {
 		return err
 	}
 	if !r.Await(killEndTime) {
@@ -83,4 +84,10 @@ func kill(_ int, r *runs.Run) error {
 	return journal.Add(r.Journal, journal.Event{
 		Kind: journal.KilledOutright, Detail: whyKilled(own.State, r.Name) + ", together with its mcpbox, which was stuck",
 	})
+}
+
+// killBox ends the processes of a box: its PID 1, with which the kernel ends the
+// rest, and all that are in its cgroup, where it has one.
+func killBox(r *runs.Run) error {
+	return errors.Join(native.KillCgroups(r.Cgroups), r.Box.Kill())
 }

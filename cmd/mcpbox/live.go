@@ -61,6 +61,7 @@ func (l *live) begin(own *runs.Own, r journal.Start, layers []sandbox.Layer, sta
 	return own.Publish(runs.State{
 		Name: r.Name, ID: l.journal.ID(), Launcher: self, Box: box, Started: started, Argv: r.Argv,
 		Client: clientOf(os.Getppid()), Policy: r.Policy, Journal: l.journal.Path(), Layers: layers,
+		Tier: r.Tier, Cgroups: l.box.Cgroups(),
 	})
 }
 

@@ -204,7 +204,11 @@ func describeExit(r journal.Exit) (text, tone string) {
 	if r.Reason != "" {
 		text += ": " + r.Reason
 	}
-	return text + fmt.Sprintf(", after %s; processor time %s, largest process %s; %s to it, %s from it",
-		seconds(r.Duration), seconds(r.User+r.System), size(r.MaxRSS),
+	memory := "largest process " + size(r.MaxRSS)
+	if r.Memory > 0 {
+		memory = "memory up to " + size(r.Memory)
+	}
+	return text + fmt.Sprintf(", after %s; processor time %s, %s; %s to it, %s from it",
+		seconds(r.Duration), seconds(r.User+r.System), memory,
 		plural(int(r.ToServer.Lines), "line"), plural(int(r.ToHost.Lines), "line")), tone
 }

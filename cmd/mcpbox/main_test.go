@@ -50,8 +50,11 @@ func TestScript(t *testing.T) {
 			return os.MkdirAll(filepath.Join(env.WorkDir, scriptDirs["HOME"]), 0o755)
 		},
 		Condition: func(cond string) (bool, error) {
-			if cond == "root" {
+			switch cond {
+			case "root":
 				return os.Geteuid() == 0, nil
+			case "cgroup":
+				return new(native.Backend).Tier().Kernel(), nil
 			}
 			return false, errors.New("unknown condition " + cond)
 		},

@@ -158,6 +158,7 @@ func run(inv *invocation, c console) error {
 	// Users who never look have their directory swept, too.
 	stopSettling := settle(func() {
 		runs.Sweep(p.dirs.Runtime)
+		native.Sweep()
 		if p.installed != nil {
 			p.installed.store.Sweep()
 		}
@@ -215,6 +216,7 @@ func startRecord(p *prepared, argv []string, box sandbox.Box, layers []sandbox.L
 		PID:     os.Getpid(),
 		BoxPID:  box.PID(),
 		Version: version,
+		Tier:    string(box.Tier()),
 		Layers:  layers,
 	}
 }

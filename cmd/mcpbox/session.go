@@ -200,10 +200,14 @@ func (e ending) record(started time.Time) journal.Exit {
 		User:     e.exit.Usage.User,
 		System:   e.exit.Usage.System,
 		MaxRSS:   e.exit.Usage.MaxRSS,
+		Memory:   e.exit.Memory.Peak,
+		Allowed:  e.exit.Memory.Limit,
 		ToServer: journal.Traffic(toServer),
 		ToHost:   journal.Traffic(toHost),
 	}
 	switch {
+	case e.exit.Exceeded != nil:
+		x.Reason = describeExceeded(e.exit.Exceeded)
 	case e.err != nil:
 		x.Reason = e.err.Error()
 	case e.killed:
@@ -233,6 +237,9 @@ const startupWindow = 10 * time.Second
 func (s *session) explainEnd(e ending, p *prepared, after time.Duration) {
 	var tooLong *bridge.LineTooLongError
 	switch {
+	case e.exit.Exceeded != nil:
+		s.console.say("%s: %s", s.name, describeExceeded(e.exit.Exceeded))
+		return // and nothing that the box lacks
 	case errors.As(e.err, &tooLong):
 		s.console.say("%s: killed: %v; the limit is [limits] message in the policy", s.name, e.err)
 	case e.err != nil:

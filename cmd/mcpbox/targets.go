@@ -9,6 +9,7 @@ import (
 
 	"github.com/mcpbox/mcpbox/cmd/mcpbox/internal/control"
 	"github.com/mcpbox/mcpbox/cmd/mcpbox/internal/runs"
+	"github.com/mcpbox/mcpbox/sandbox/native"
 	"github.com/spf13/cobra"
 )
 
@@ -25,6 +26,7 @@ func liveRuns() ([]*runs.Run, error) {
 	if err != nil {
 		return nil, err
 	}
+	native.Sweep()
 	return runs.List(own.Runtime)
 }
 

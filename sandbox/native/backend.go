@@ -50,6 +50,10 @@ func (b *Backend) start(ctx context.Context, spec *specs.Spec, network *sandbox.
 	if err != nil {
 		return nil, err
 	}
+	limits, err := planResources(spec.Linux.Resources)
+	if err != nil {
+		return nil, err
+	}
 	if err := checkSockets(spec.Annotations, stage.LandlockABI()); err != nil {
 		return nil, err
 	}
@@ -83,26 +87,31 @@ func (b *Backend) start(ctx context.Context, spec *specs.Spec, network *sandbox.
 			return nil, err
 		}
 	}
-	return b.launch(ctx, plan, trees, network)
-}
-
-// launch makes a stage 1 the box of the plan, and waits until the program runs.
-func (b *Backend) launch(ctx context.Context, plan *wire.Plan, trees []*os.File, network *sandbox.Network) (sandbox.Box, error) {
 	box, err := b.takeEmbryo()
 	if err != nil {
 		return nil, err
 	}
-	err = box.sendPlan(plan, trees)
-	if err == nil || errors.Is(err, unix.EPIPE) {
-		// A stage 1 that has ended already has said why.
-		err = box.awaitStart(ctx, plan, network)
+	return box.launch(ctx, plan, trees, network, boxLimits{limits, spec.Annotations[sandbox.AnnotationRequire] == "cgroup"})
+}
+
+// launch makes a waiting stage 1 the box of the plan, and waits until the program
+// runs.
+func (b *box) launch(ctx context.Context, plan *wire.Plan, trees []*os.File, network *sandbox.Network, limits boxLimits) (sandbox.Box, error) {
+	err := b.limit(limits, plan)
+	if err == nil {
+		err = b.sendPlan(plan, trees)
+		if err == nil || errors.Is(err, unix.EPIPE) {
+			// A stage 1 that has ended already has said why.
+			err = b.awaitStart(ctx, plan, network)
+		}
 	}
 	if err != nil {
-		box.abandon()
+		b.abandon()
 		return nil, err
 	}
-	go box.awaitExit()
-	return box, nil
+	go b.awaitExit()
+	b.watch(plan.Mounts)
+	return b, nil
 }
 
 // awaitStart serves stage 1 until it reports that the program runs, or why not.
@@ -134,7 +143,7 @@ func (b *box) awaitStart(ctx context.Context, plan *wire.Plan, network *sandbox.
 		if err := wire.Unmarshal(body, &s); err != nil {
 			return fmt.Errorf("stage 1: %w", err)
 		}
-		b.layers = layersInForce(plan, s)
+		b.layers = append(layersInForce(plan, s), b.limitsLayer(s))
 		return nil
 	case wire.TypeFailure:
 		f := new(wire.Failure)

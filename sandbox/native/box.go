@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/mcpbox/mcpbox/sandbox"
+	"github.com/mcpbox/mcpbox/sandbox/native/internal/cgroup"
 	"github.com/mcpbox/mcpbox/sandbox/native/internal/wire"
 	"golang.org/x/sys/unix"
 )
@@ -21,11 +22,16 @@ type box struct {
 	liveness              *os.File // never written to; closing it ends the box
 	plan                  *os.File // until it is sent
 	layers                []sandbox.Layer
+	group                 *cgroup.Group
+	limits                cgroup.Limits
+	memory                memoryFacts
 
 	mu    sync.Mutex
 	pidfd int // -1 once PID 1 is reaped
 
 	freezing sync.Mutex // one at a time freezes or thaws
+	frozen   bool
+	iced     bool // in a cgroup, rather than with SIGSTOP
 
 	done   chan struct{} // closed when PID 1 is reaped, and so the box is empty
 	ended  unix.WaitStatus
@@ -133,6 +139,7 @@ func (b *box) Wait() (sandbox.Exit, error) {
 		System: time.Duration(b.rusage.Stime.Nano()),
 		MaxRSS: b.rusage.Maxrss * 1024,
 	}}
+	x.Memory, x.Exceeded = b.memory.conclude(b.limits.Memory)
 	if b.exited != nil {
 		ws := unix.WaitStatus(b.exited.Status)
 		if ws.Exited() {

@@ -16,7 +16,7 @@ import (
 // Check implements sandbox.Backend.
 func (b *Backend) Check() []sandbox.Layer {
 	layers := []sandbox.Layer{
-		checkKernel(), checkNamespaces(), checkSeccomp(), checkLandlock(stage.LandlockABI()), checkInitFile(),
+		checkKernel(), checkNamespaces(), checkSeccomp(), checkLandlock(stage.LandlockABI()), checkInitFile(), b.checkLimits(),
 	}
 	if os.Geteuid() == 0 {
 		layers = append(layers, checkRoot())
@@ -26,17 +26,10 @@ func (b *Backend) Check() []sandbox.Layer {
 
 // layersInForce reports what the stages have put around one box.
 func layersInForce(plan *wire.Plan, s wire.Started) []sandbox.Layer {
-	limits := sandbox.Layer{Name: "limits", State: sandbox.Enforced,
-		Detail: "processes, open files, tmpfs sizes and inotify by rlimits and namespace limits"}
-	if len(s.SysctlRefused) > 0 {
-		limits.State = sandbox.Partial
-		limits.Detail += fmt.Sprintf("; the kernel does not let a user namespace set %v", s.SysctlRefused)
-	}
 	return []sandbox.Layer{
 		{Name: "namespaces", State: sandbox.Enforced, Detail: "user (two), mount, pid, network (lo only), ipc, uts, cgroup"},
 		{Name: "seccomp", State: sandbox.Enforced, Detail: fmt.Sprintf("allow-list of %d instructions", len(plan.Filter)/8)},
 		checkLandlock(s.LandlockABI),
-		limits,
 	}
 }
 

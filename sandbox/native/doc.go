@@ -4,7 +4,7 @@
 // # Three processes
 //
 //	launcher    host           compiles the filter, keeps the journal, relays
-//	   │ clone: user namespace 1; mount, pid, network, ipc, uts, cgroup namespaces
+//	   │ clone: user namespace 1; mount, pid, network, ipc, uts namespaces
 //	   ▼
 //	stage 1     PID 1          builds mounts and limits, then only reaps
 //	   │ clone: user namespace 2
@@ -44,10 +44,17 @@
 // PID 1 exits when the server does, when the launcher's end of the liveness pipe
 // closes, or by SIGKILL: from Box.Kill through a pidfd, or from the kernel when
 // the launcher's thread ends. In each case the kernel kills every other process
-// of the PID namespace before PID 1 can be reaped. Nothing is left on the host,
-// because nothing was put there: no directory, no cgroup, no named file. A box
-// that is frozen (freeze.go) ends in the same ways: PID 1 is never stopped, and
-// SIGKILL does not wait for a process to go on.
+// of the PID namespace before PID 1 can be reaped. Nothing is left on the host
+// but, if the launcher was killed, an empty cgroup, which the next one removes. A
+// box that is frozen (freeze.go) ends in the same ways: SIGKILL does not wait for a
+// process to go on, neither one that is stopped nor one in a frozen cgroup of v2.
+//
+// # Limits
+//
+// Memory, processor time and processes are limited by cgroups where this process
+// may make some (internal/cgroup has the ways), and else by the launcher
+// (watchdog.go). A box is put into its cgroup while stage 1 waits for its plan, so
+// that every page of it counts; the limits follow with the plan (enforce.go).
 //
 // # Root
 //

@@ -5,6 +5,7 @@ import (
 	"os"
 	"slices"
 
+	"github.com/mcpbox/mcpbox/sandbox/native/internal/cgroup"
 	"github.com/mcpbox/mcpbox/sandbox/native/internal/wire"
 
 	"golang.org/x/sys/unix"
@@ -57,7 +58,7 @@ func conceive() (*box, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &box{pidfd: -1, done: make(chan struct{}), reported: make(chan struct{})}
+	b := &box{pidfd: -1, done: make(chan struct{}), reported: make(chan struct{}), group: cgroup.New(layersOff())}
 	child, err := b.openPipes()
 	if err != nil {
 		program.Close()
@@ -69,8 +70,10 @@ func conceive() (*box, error) {
 	}
 	if err != nil {
 		b.closePipes()
+		b.group.Remove()
 		return nil, err
 	}
+	b.group.Adopt(b.pid)
 	return b, nil
 }
 

@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
+	"github.com/mcpbox/mcpbox/sandbox/native/internal/cgroup"
 	"golang.org/x/sys/unix"
 )
 
@@ -17,16 +19,83 @@ const freezeTimeout = 2 * time.Second
 // them do that to each other there is always one.
 var errAwake = errors.New("freeze: the server's processes keep waking each other, so they were left running; kill it")
 
-// Freeze implements [sandbox.Box] with SIGSTOP, which no process can block,
-// ignore or handle (signal(7)). PID 1 is mcpbox's own and goes on: it watches
-// for the end of the launcher.
+// Freeze implements [sandbox.Box]: in a cgroup of v2, out of which a process
+// cannot be woken, or, where there is none to be had, with SIGSTOP.
+func (b *box) Freeze() error {
+	b.freezing.Lock()
+	defer b.freezing.Unlock()
+	if _, err := b.namespace(); err != nil {
+		return err
+	}
+	var err error
+	if !b.frozen || !b.iced {
+		err = b.ice()
+		b.iced = err == nil
+	}
+	if errors.Is(err, cgroup.ErrNoFreezer) {
+		err = b.stopAll()
+	}
+	b.frozen = err == nil
+	return err
+}
+
+// ice freezes the box by its cgroup. One without limits is made for this when it
+// is needed, and PID 1 stays outside.
+func (b *box) ice() error {
+	if b.group.Whole() {
+		return b.group.Freeze()
+	}
+	if err := b.group.MakeFreezer(); err != nil {
+		return err
+	}
+	// To move a process takes the kernel longer than to start one, so they are
+	// stopped first. What comes in is frozen, and wakes nobody outside.
+	var stopped []int
+	defer func() {
+		for _, pid := range stopped {
+			b.signal(pid, unix.SIGCONT)
+		}
+	}()
+	for end := time.Now().Add(freezeTimeout); ; {
+		list, err := b.members()
+		if err != nil {
+			return err
+		}
+		// One that has ended is in none.
+		list = slices.DeleteFunc(b.group.Outside(list), func(pid int) bool {
+			s, err := readStat(fmt.Sprintf("/proc/%d/stat", pid))
+			return err != nil || s.state == 'Z' || s.state == 'X'
+		})
+		if len(list) == 0 {
+			return b.group.Freeze()
+		}
+		for _, pid := range list {
+			if err = b.signal(pid, unix.SIGSTOP); err != nil {
+				break
+			}
+			stopped = append(stopped, pid)
+		}
+		if err == nil {
+			err = b.group.Gather(list)
+		}
+		if err == nil && time.Now().After(end) {
+			err = errAwake
+		}
+		if err != nil {
+			b.group.Thaw()
+			return err
+		}
+	}
+}
+
+// stopAll stops the box with SIGSTOP, which no process can block, ignore or handle
+// (signal(7)). PID 1 is mcpbox's own and goes on: it watches for the end of the
+// launcher.
 //
 // A process with SIGSTOP pending makes no child: fork fails inside the kernel
 // and begins anew afterwards (copy_process() in kernel/fork.c). So passes over
 // all processes come to an end, unless they wake each other.
-func (b *box) Freeze() error {
-	b.freezing.Lock()
-	defer b.freezing.Unlock()
+func (b *box) stopAll() error {
 	end := time.Now().Add(freezeTimeout)
 	// The second quiet pass finds what a process did to another just before it
 	// was stopped itself.
@@ -53,7 +122,17 @@ func (b *box) Freeze() error {
 func (b *box) Thaw() error {
 	b.freezing.Lock()
 	defer b.freezing.Unlock()
-	return b.resume()
+	if _, err := b.namespace(); err != nil {
+		return err
+	}
+	var err error
+	if b.frozen && b.iced {
+		err = b.group.Thaw()
+	} else {
+		err = b.resume()
+	}
+	b.frozen = b.frozen && err != nil
+	return err
 }
 
 // stop sends SIGSTOP to all processes, and reports whether one is not stopped

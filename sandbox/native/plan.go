@@ -101,9 +101,12 @@ func checkSpec(spec *specs.Spec) error {
 		return fmt.Errorf("process.cwd %q is not absolute", p.Cwd)
 	}
 	if r := l.Resources; r != nil {
-		if r.Memory != nil || r.CPU != nil || r.BlockIO != nil || r.Network != nil || len(r.HugepageLimits) > 0 || len(r.Unified) > 0 || len(r.Rdma) > 0 || len(r.Devices) > 0 {
-			return unsupported("linux.resources", "the native backend enforces a limit on processes only")
+		if r.BlockIO != nil || r.Network != nil || len(r.HugepageLimits) > 0 || len(r.Unified) > 0 || len(r.Rdma) > 0 || len(r.Devices) > 0 {
+			return unsupported("linux.resources", "the native backend limits memory, processor time and processes only")
 		}
+	}
+	if _, err := planResources(l.Resources); err != nil {
+		return err
 	}
 	want := []specs.LinuxNamespaceType{specs.UserNamespace, specs.MountNamespace, specs.PIDNamespace,
 		specs.NetworkNamespace, specs.IPCNamespace, specs.UTSNamespace, specs.CgroupNamespace}

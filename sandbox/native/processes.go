@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/mcpbox/mcpbox/sandbox"
+	"github.com/mcpbox/mcpbox/sandbox/native/internal/cgroup"
 	"golang.org/x/sys/unix"
 )
 
@@ -88,7 +89,15 @@ func (b *box) Usage() (sandbox.Load, error) {
 		}
 		load.Processes++
 		load.CPU += stat.cpu + stat.waited
-		load.Memory += proportional(dir)
+		if b.group.Tier == cgroup.None {
+			load.Memory += proportional(dir)
+		}
+	}
+	if b.group.Tier != cgroup.None {
+		load.Memory = b.group.Memory().Now
+	}
+	if t, ok := b.group.Time(); ok {
+		load.CPU = t
 	}
 	return load, nil
 }

@@ -19,9 +19,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// namespaces are all but time, which a box does not need.
+// namespaces are all but time, which a box does not need, and cgroup, which stage
+// 1 makes once it is in the cgroup that is to be the root of it.
 const namespaces = unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWNET |
-	unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWCGROUP
+	unix.CLONE_NEWIPC | unix.CLONE_NEWUTS
 
 // fork starts stage 1 in its namespaces, with files as 0, 1, 2 and so on, and
 // reaps it. The thread that forks also waits, because Pdeathsig fires when that
@@ -43,7 +44,9 @@ func (b *box) fork(id identity, files []*os.File) error {
 	forked := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread()
+		b.group.Enter()
 		pid := C.spawn(s, C.int(namespaces))
+		b.group.Leave()
 		readyW.Close()
 		goR.Close()
 		if pid < 0 {
@@ -148,5 +151,6 @@ func (b *box) reap(pid int) {
 	}
 	b.pidfd = -1
 	b.mu.Unlock()
+	b.closeGroup()
 	close(b.done)
 }

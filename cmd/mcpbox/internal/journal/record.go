@@ -19,6 +19,7 @@ type Start struct {
 	PID     int      `json:"pid"`              // the launcher's process id
 	BoxPID  int      `json:"boxPid,omitempty"` // the host's process id of the box's PID 1
 	Version string   `json:"version,omitempty"`
+	Tier    string   `json:"tier,omitempty"` // by what its limits hold: a [sandbox.Tier]
 	// Layers are the effective lines of defence. [sandbox.Layer] marshals as
 	// is; so does anything else that the caller reports.
 	Layers any `json:"layers,omitempty"`
@@ -121,9 +122,11 @@ type Exit struct {
 	Signal   int           `json:"signal,omitempty"` // the signal that ended it
 	Reason   string        `json:"reason,omitempty"` // why mcpbox ended the box, where it did
 	Duration time.Duration `json:"durationNs"`
-	User     time.Duration `json:"userNs"`   // processor time of all processes of the box
-	System   time.Duration `json:"systemNs"` //
-	MaxRSS   int64         `json:"maxRssBytes"`
+	User     time.Duration `json:"userNs"`      // processor time of all processes of the box
+	System   time.Duration `json:"systemNs"`    //
+	MaxRSS   int64         `json:"maxRssBytes"` // of the largest process
+	Memory   int64         `json:"memoryPeakBytes,omitempty"`
+	Allowed  int64         `json:"memoryLimitBytes,omitempty"`
 	ToServer Traffic       `json:"toServer"`
 	ToHost   Traffic       `json:"toHost"`
 	// Messages is how far the stream of messages is, if there is one. The

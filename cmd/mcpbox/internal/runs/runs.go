@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"github.com/mcpbox/mcpbox/cmd/mcpbox/internal/dirs"
+	"github.com/mcpbox/mcpbox/sandbox/native"
 	"golang.org/x/sys/unix"
 )
 
@@ -89,6 +90,9 @@ func sweep(runtime string) (paths []string, err error) {
 		case live:
 			paths = append(paths, path)
 		default:
+			if r, err := read(path); err == nil {
+				native.Sweep(r.Cgroups...)
+			}
 			os.RemoveAll(path)
 		}
 	}

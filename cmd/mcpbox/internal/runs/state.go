@@ -29,6 +29,8 @@ type State struct {
 	Policy   string          `json:"policy"`           // digest, as in the journal
 	Journal  string          `json:"journal"`
 	Layers   []sandbox.Layer `json:"layers"`
+	Tier     string          `json:"tier"`              // by what its limits hold: a [sandbox.Tier]
+	Cgroups  []string        `json:"cgroups,omitempty"` // the box's own
 }
 
 // maxState is more than argv can have (execve(2), 6 MiB) takes in JSON.

@@ -83,6 +83,11 @@ func build(control *os.File) (refused []string, main int, status *os.File, failu
 	if err != nil {
 		return bad("plan", err)
 	}
+	// The launcher has put this process where it is to stay, so what the box
+	// sees of cgroups begins there (cgroup_namespaces(7)).
+	if err := unix.Unshare(unix.CLONE_NEWCGROUP); err != nil {
+		return bad("cgroup namespace", err)
+	}
 	trees, err := wire.ReceiveTrees(wire.FDControl, countTrees(plan))
 	if err != nil {
 		return bad("plan", err)

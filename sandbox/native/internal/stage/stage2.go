@@ -38,6 +38,10 @@ func becomeServer(status *os.File) *wire.Failure {
 		return fail("stage 2", "", errors.New("user namespace is not mapped"))
 	}
 
+	// Before the limit that keeps it from being lowered again.
+	if err := lowerPriority(plan.Nice); err != nil {
+		return fail("nice", "", err)
+	}
 	for _, l := range plan.Rlimits {
 		// Through package syscall: it restores at exec the RLIMIT_NOFILE that
 		// it found at start, unless it was told of the new one.
@@ -116,6 +120,26 @@ func becomeServer(status *os.File) *wire.Failure {
 	f := fail("exec", path, errno)
 	f.Exec = true
 	return f
+}
+
+// lowerPriority adds to the nice value of this process, and of its session, where
+// the kernel shares processor time out among sessions first (sched(7),
+// autogrouping).
+func lowerPriority(by int) error {
+	if by == 0 {
+		return nil
+	}
+	// By system call, 20 minus the value (getpriority(2), C library/kernel
+	// differences).
+	now, err := unix.Getpriority(unix.PRIO_PROCESS, 0)
+	if err != nil {
+		return err
+	}
+	if err := unix.Setpriority(unix.PRIO_PROCESS, 0, min(20-now+by, 19)); err != nil {
+		return err
+	}
+	writeFile("/proc/self/autogroup", strconv.Itoa(by)) // not on every kernel
+	return nil
 }
 
 func writeFile(path, text string) error {

@@ -117,6 +117,7 @@ func (p *Plan) fields(c *codec) {
 	text(c, &p.Cwd)
 	list(c, &p.Rlimits, func(c *codec, l *Rlimit) { integer(c, &l.Resource); c.uint64(&l.Soft); c.uint64(&l.Hard) })
 	integer(c, &p.OOMScore)
+	integer(c, &p.Nice)
 	list(c, &p.Landlock.Rules, func(c *codec, r *PathRule) { text(c, &r.Path); text(c, &r.Access) })
 	c.bool(&p.Landlock.UnixSockets)
 	text(c, &p.Filter)

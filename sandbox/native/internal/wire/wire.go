@@ -71,6 +71,7 @@ type Plan struct {
 	Cwd      string
 	Rlimits  []Rlimit
 	OOMScore int
+	Nice     int // added to the program's nice value (nice(2)); 0 leaves it
 
 	Landlock Landlock
 	Filter   []byte // struct sock_filter array for the program

@@ -1,0 +1,21 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/mcpbox/mcpbox/sandbox"
+)
+
+// describeExceeded says for which limit a server was killed, and how to raise it.
+func describeExceeded(e *sandbox.LimitError) string {
+	return fmt.Sprintf("killed: used %s of %s memory ([limits] memory, --memory to raise)", size(e.Used), size(e.Allowed))
+}
+
+// describeTier says by what limits hold.
+func describeTier(t sandbox.Tier) string {
+	if t.Kernel() {
+		return fmt.Sprintf("Memory, processors and processes are limited by the kernel (%s).", t)
+	}
+	return `Memory is limited by a watchdog that measures and kills, processors by a low
+priority: there is no cgroup for boxes here (mcpbox doctor says why).`
+}
