@@ -25,7 +25,7 @@ func (b *builder) system() error {
 		"/etc/pki/tls/openssl.cnf", "/etc/pki/ca-trust/extracted", "/etc/ca-certificates",
 		"/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/alternatives",
 		"/etc/localtime", "/etc/timezone", "/etc/mime.types", "/etc/services", "/etc/protocols",
-		"/etc/os-release", "/etc/fonts",
+		"/etc/os-release", "/etc/fonts", "/etc/mono",
 	} {
 		if err := b.systemPath(at); err != nil {
 			return err
