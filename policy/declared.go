@@ -176,11 +176,17 @@ func (b *builder) mountDeclared() error {
 		m := readOnly(d.path, d.info.Type)
 		if d.access == write {
 			m = readWrite(d.path, d.info.Type)
+			if b.staged {
+				var err error
+				if m, err = b.stage(d); err != nil {
+					return err
+				}
+			}
 			b.report.Write = append(b.report.Write, d.path)
 		} else {
 			b.report.Read = append(b.report.Read, d.path)
 		}
-		if around, ok := b.tree.covering(d.path); ok && around.Type == "bind" && around.Destination == around.Source &&
+		if around, ok := b.tree.covering(d.path); ok && around.ofHost() && around.Destination == around.Source &&
 			slices.Contains(around.Options, "rro") == (d.access == read) && !b.inProtected(around.Destination, d.path) {
 			continue
 		}
@@ -230,6 +236,11 @@ func (b *builder) writeRoot(p string) (string, bool) {
 // pin keeps the directories between a writable root and p from being renamed,
 // which would let another p be made: a mount point cannot be.
 func (b *builder) pin(root, p string) {
+	if b.tree[root].Type == "staged" {
+		// There a directory of the host cannot be renamed at all (EXDEV, in
+		// overlayfs.rst of the kernel), nor removed while a mount is in it.
+		return
+	}
 	for up := path.Dir(p); below(up, root); up = path.Dir(up) {
 		b.tree.put(rankPin, readWrite(up, Directory))
 	}

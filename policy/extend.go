@@ -27,6 +27,7 @@ func Extend(base, over *Policy) *Policy {
 			Protect:   addPaths(base.Files.Protect, over.Files.Protect),
 			Sockets:   addPaths(base.Files.Sockets, over.Files.Sockets),
 			NoexecTmp: base.Files.NoexecTmp,
+			Staged:    base.Files.Staged,
 		},
 		Env: Env{
 			Pass: add(base.Env.Pass, over.Env.Pass),
@@ -47,6 +48,7 @@ func Extend(base, over *Policy) *Policy {
 			Message:   either(over.Limits.Message, base.Limits.Message),
 			Egress:    either(over.Limits.Egress, base.Limits.Egress),
 			Require:   cmp.Or(over.Limits.Require, base.Limits.Require),
+			Staged:    either(over.Limits.Staged, base.Limits.Staged),
 		},
 		Journal: base.Journal.extend(over.Journal),
 		Packages: Packages{
@@ -74,6 +76,9 @@ func Extend(base, over *Policy) *Policy {
 	}
 	if over.Files.NoexecTmp != nil {
 		p.Files.NoexecTmp = over.Files.NoexecTmp
+	}
+	if over.Files.Staged != nil {
+		p.Files.Staged = over.Files.Staged
 	}
 	if p.Env.Set == nil && over.Env.Set != nil {
 		p.Env.Set = map[string]string{}

@@ -65,6 +65,7 @@ func (b *builder) gitPath(root, base, text string) (Found, error) {
 	pl, err := locate(b.h, abs)
 	if err != nil {
 		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, errNotDir) {
+			b.absent = append(b.absent, path.Clean(abs))
 			return Found{}, nil // what comes to be there is told at the end
 		}
 		b.note(Warning, "git_config", abs, "is named by git's configuration, and cannot be protected: "+err.Error())

@@ -9,7 +9,7 @@ import (
 // Limits bounds a box. A zero field means the default, where there is one.
 type Limits struct {
 	// Memory is bytes of all processes together, with what they write to /tmp,
-	// /dev/shm and home. There is no swap beside it.
+	// /dev/shm, home and staged directories. There is no swap beside it.
 	Memory int64 `json:"memory"`
 	// CPUs is how much processor time they may use, in processors.
 	CPUs      float64 `json:"cpus"`
@@ -17,6 +17,9 @@ type Limits struct {
 	OpenFiles int64   `json:"open_files"` // descriptors of each process
 	Tmp       int64   `json:"tmp"`        // bytes, each of /tmp, /dev/shm and home
 	Message   int64   `json:"message"`    // bytes of the longest JSON-RPC line, either way
+	// Staged is how many bytes of changes to each directory are kept, where
+	// Files.Staged is set.
+	Staged int64 `json:"staged,omitempty"`
 	// Egress is how many bytes may cross the network in one run, both ways
 	// together; 0 is no limit.
 	Egress int64 `json:"egress_bytes,omitempty"`
@@ -39,6 +42,7 @@ const (
 	DefaultOpenFiles = 4096
 	DefaultTmp       = 256 << 20
 	DefaultMessage   = 16 << 20
+	DefaultStaged    = 256 << 20
 )
 
 // WithDefaults returns l with every zero field replaced by its default: of the
@@ -72,6 +76,7 @@ func (l Limits) check() error {
 	}{
 		{"memory", l.Memory, memorySpan}, {"pids", l.Pids, pidsSpan}, {"open_files", l.OpenFiles, filesSpan},
 		{"tmp", l.Tmp, tmpSpan}, {"message", l.Message, messageSpan},
+		{"staged", either(l.Staged, DefaultStaged), tmpSpan},
 		{"egress_bytes", either(l.Egress, egressSpan.most), egressSpan},
 	} {
 		if x.n < x.span.least || x.n > x.span.most {

@@ -22,6 +22,7 @@ func (b *builder) scanDeclared() error {
 	if err != nil {
 		return err
 	}
+	b.names = names
 	count := 0
 	var links []rooted
 	for _, d := range b.declared {
@@ -49,7 +50,9 @@ func (b *builder) scanDeclared() error {
 			return &Error{d.origin, fmt.Sprintf("%s %q: there are more than %d protected names and sockets inside; declare a smaller directory", d.access, d.text, maxProtected)}
 		}
 		if d.access == write {
-			b.report.Roots = append(b.report.Roots, snap)
+			if !b.staged { // what is new at the end would be the host's own
+				b.report.Roots = append(b.report.Roots, snap)
+			}
 			var configs []string
 			for _, f := range snap.Protected {
 				if f.Type == Symlink {

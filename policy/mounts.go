@@ -50,10 +50,13 @@ func (t tree) covering(p string) (mounted, bool) {
 	}
 }
 
+// ofHost reports whether a mount shows files of the host.
+func (m mounted) ofHost() bool { return m.Type == "bind" || m.Type == "staged" }
+
 // shows reports whether the host's file at p is there in the box.
 func (t tree) shows(p string) bool {
 	m, ok := t.covering(p)
-	return ok && m.Type == "bind" && m.rank != rankMask
+	return ok && m.ofHost() && m.rank != rankMask
 }
 
 // mounts lists the mounts in the order to make them.
@@ -119,6 +122,15 @@ func tmpfs(at string, size int64, mode string, options ...string) specs.Mount {
 		"nr_inodes="+strconv.FormatInt(max(size/page, 16), 10),
 		"mode="+mode,
 	)}
+}
+
+// staged is a view of a directory in which nothing that a program changes
+// reaches the host. Like a tmpfs it has an inode for each page.
+func staged(p string, size int64) specs.Mount {
+	m := tmpfs(p, size, "")
+	m.Type, m.Source = "staged", p
+	m.Options = append(m.Options[:len(m.Options)-1], "rw") // without the mode, which is the directory's
+	return m
 }
 
 // mask covers a path with nothing: an empty directory, or the null device. A

@@ -35,7 +35,8 @@ func Parse(name string, data []byte) (*Policy, error) {
 			"hide":       d.paths(&d.p.Files.Hide),
 			"protect":    d.paths(&d.p.Files.Protect),
 			"sockets":    d.paths(&d.p.Files.Sockets),
-			"noexec_tmp": d.noexecTmp,
+			"noexec_tmp": d.flag(&d.p.Files.NoexecTmp),
+			"staged":     d.flag(&d.p.Files.Staged),
 		}),
 		"env": d.table(map[string]func(value){
 			"pass": d.pass,
@@ -59,6 +60,7 @@ func Parse(name string, data []byte) (*Policy, error) {
 			"tmp":        d.size(&d.p.Limits.Tmp, tmpSpan),
 			"message":    d.size(&d.p.Limits.Message, messageSpan),
 			"require":    d.require,
+			"staged":     d.size(&d.p.Limits.Staged, tmpSpan),
 
 			"egress_bytes": d.size(&d.p.Limits.Egress, egressSpan),
 		}),

@@ -30,10 +30,12 @@ func word[T ~string](d *decoder, v value, to *T, want string, known ...T) {
 	*to = T(s)
 }
 
-func (d *decoder) noexecTmp(v value) {
-	var b bool
-	if d.read(v, &b, "true or false") {
-		d.p.Files.NoexecTmp = &b
+func (d *decoder) flag(to **bool) func(value) {
+	return func(v value) {
+		var b bool
+		if d.read(v, &b, "true or false") {
+			*to = &b
+		}
 	}
 }
 

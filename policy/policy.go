@@ -23,6 +23,7 @@
 //	protect    = ["deploy.sh"]            # never writable; adds to a built-in list
 //	sockets    = []                       # unix sockets of the host, one by one
 //	noexec_tmp = false                    # no execution from /tmp, /dev/shm, home
+//	staged     = false                    # true: changes inside write are kept apart
 //
 //	[env]
 //	pass = ["GITHUB_TOKEN"]
@@ -40,6 +41,7 @@
 //	pids         = 256
 //	open_files   = 4096
 //	tmp          = "256MiB"               # each of /tmp, /dev/shm and home
+//	staged       = "256MiB"               # changes to each staged directory
 //	message      = "16MiB"                # longest JSON-RPC line
 //	egress_bytes = "1GiB"                 # over the network in one run; no limit
 //	require      = "cgroup"               # no start where the kernel does not keep the limits
@@ -89,6 +91,9 @@ type Files struct {
 	// NoexecTmp forbids execution from /tmp, /dev/shm and the home directory.
 	// nil leaves it allowed, which installers and wheels need.
 	NoexecTmp *bool
+	// Staged keeps what a program changes inside Write apart: the directories
+	// stay as they are until a person has it applied. nil is false.
+	Staged *bool
 }
 
 // Env is what a program sees of the environment.

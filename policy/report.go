@@ -15,6 +15,7 @@ type Report struct {
 
 	Read          []string `json:"read,omitempty"`
 	Write         []string `json:"write,omitempty"`
+	Staged        bool     `json:"staged,omitempty"` // what is written is kept apart
 	Hidden        []string `json:"hidden,omitempty"`
 	Protected     []string `json:"protected,omitempty"` // read-only inside Write
 	Programs      []string `json:"programs,omitempty"`  // read-only, for the program itself
@@ -35,6 +36,8 @@ type Report struct {
 
 	// Roots is what was below each writable directory, for [Changes].
 	Roots []*Snapshot `json:"-"`
+	// StagedRoots are the staged directories, in the order of their mounts.
+	StagedRoots []*StagedRoot `json:"-"`
 }
 
 // NetworkReport is what is reached over the network.

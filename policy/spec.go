@@ -43,7 +43,10 @@ type builder struct {
 	tree     tree
 	declared []declared
 	hidden   []place
-	links    []link // symbolic links on the way to what is shown
+	links    []link              // symbolic links on the way to what is shown
+	staged   bool                // writable directories are
+	names    map[string][]string // the policy's own protected names, by root
+	absent   []string            // what git's configuration names and is not there
 	report   *Report
 }
 
@@ -54,10 +57,15 @@ func Spec(p *Policy, prog Program, h Host) (*specs.Spec, *Report, error) {
 	b := &builder{
 		h: &remembering{h, map[string]Info{}}, facts: h.Facts(), p: p, prog: prog,
 		limits: p.Limits.WithDefaults(h.Facts()), tree: tree{}, pat: newPatterns(), report: &Report{},
+		staged: p.Files.Staged != nil && *p.Files.Staged,
+	}
+	if b.staged {
+		b.limits.Staged = either(b.limits.Staged, DefaultStaged)
+		b.report.Staged = true
 	}
 	for _, step := range []func() error{
 		b.start, b.system, b.collect, b.mountPrograms, b.mountDeclared, b.scanDeclared, b.maskHidden, b.mountSockets, b.connect,
-		b.network,
+		b.network, b.listStaged,
 	} {
 		if err := step(); err != nil {
 			return nil, nil, err

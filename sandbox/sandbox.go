@@ -2,12 +2,17 @@
 // specification, and says how it ended.
 //
 // The vocabulary is github.com/opencontainers/runtime-spec, so that every
-// backend gives one policy one meaning. Two mount types are ours, because a box
-// has no root file system image to take them from; a backend lowers them to
-// whatever it has:
+// backend gives one policy one meaning. Three mount types are ours, because a box
+// has no root file system image to take the first two from, and no place of its
+// own on the disk for the third; a backend lowers them to whatever it has:
 //
 //	symlink  Destination becomes a symbolic link whose text is Source.
 //	file     Destination becomes a read-only file whose content is Source.
+//	staged   Destination becomes a view of the directory Source in which the
+//	         program may change what it likes. Source stays as it is: the
+//	         changes are kept apart, in memory, up to the option size, and
+//	         [Box.Staged] gives them out. What else is mounted inside Source
+//	         does not belong to the view, and a backend may refuse it.
 //
 // A backend refuses, with an [UnsupportedError], each mount type, option,
 // resource or layer that it cannot enforce. It never leaves one out quietly.
@@ -81,6 +86,12 @@ type Box interface {
 	// whoever has to end it without its launcher.
 	Cgroups() []string
 
+	// Staged are the changes to the mounts of type staged, in the order of
+	// the specification. They are complete once Wait has returned; until then
+	// they may change at any moment. The files belong to the caller, who closes
+	// them: without them the changes are gone with the box.
+	Staged() []Staged
+
 	// Signal sends sig to the program, not to its descendants.
 	Signal(sig syscall.Signal) error
 
@@ -107,6 +118,17 @@ type Box interface {
 	// Wait returns once no process of the box is left. Every caller gets the
 	// same result.
 	Wait() (Exit, error)
+}
+
+// Staged is what a box has changed in one directory of type staged.
+type Staged struct {
+	// Source is the directory, which is as it was.
+	Source string
+	// Upper is a directory descriptor (O_PATH) of the changes, an upper layer
+	// of overlayfs with the attributes user.overlay.*: what is there was added
+	// or changed, and a character device 0:0 stands for what was removed.
+	// Nothing in it may be trusted: the program has made it.
+	Upper *os.File
 }
 
 // Exit is how a box ended.

@@ -126,6 +126,12 @@ func (b *box) awaitStart(ctx context.Context, plan *wire.Plan, network *sandbox.
 		}
 		t, body, err = wire.Receive(b.control)
 	}
+	if err == nil && t == wire.TypeStaged {
+		if err := b.keepStaged(plan, body); err != nil {
+			return err
+		}
+		t, body, err = wire.Receive(b.control)
+	}
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)

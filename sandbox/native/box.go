@@ -25,6 +25,7 @@ type box struct {
 	group                 *cgroup.Group
 	limits                cgroup.Limits
 	memory                memoryFacts
+	staged                []sandbox.Staged
 
 	mu    sync.Mutex
 	pidfd int // -1 once PID 1 is reaped
@@ -101,11 +102,12 @@ func (b *box) awaitExit() {
 	}
 }
 
-func (b *box) PID() int                { return b.pid }
-func (b *box) Stdin() io.WriteCloser   { return b.stdin }
-func (b *box) Stdout() io.ReadCloser   { return b.stdout }
-func (b *box) Stderr() io.ReadCloser   { return b.stderr }
-func (b *box) Layers() []sandbox.Layer { return b.layers }
+func (b *box) PID() int                 { return b.pid }
+func (b *box) Stdin() io.WriteCloser    { return b.stdin }
+func (b *box) Stdout() io.ReadCloser    { return b.stdout }
+func (b *box) Stderr() io.ReadCloser    { return b.stderr }
+func (b *box) Layers() []sandbox.Layer  { return b.layers }
+func (b *box) Staged() []sandbox.Staged { return b.staged }
 
 // Signal has PID 1 signal the program: its process id is known inside only.
 func (b *box) Signal(sig syscall.Signal) error {

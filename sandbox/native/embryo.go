@@ -82,6 +82,9 @@ func (b *box) abandon() {
 	b.Kill()
 	<-b.done
 	b.closePipes()
+	for _, s := range b.staged {
+		s.Upper.Close()
+	}
 }
 
 // sendPlan tells a waiting stage 1 what to become.

@@ -66,7 +66,7 @@ func (b *box) take(fds []int) ([]*os.File, error) {
 		if err != nil {
 			return files, os.NewSyscallError("pidfd_getfd", err)
 		}
-		files[i] = os.NewFile(uintptr(own), "socket")
+		files[i] = os.NewFile(uintptr(own), "from the box")
 	}
 	return files, nil
 }
@@ -96,7 +96,7 @@ func (b *box) receive(fds []int, files []*os.File) error {
 	})
 	for i, fd := range fds {
 		if fd >= 0 && len(rights) > 0 {
-			files[i], rights = os.NewFile(uintptr(rights[0]), "socket"), rights[1:]
+			files[i], rights = os.NewFile(uintptr(rights[0]), "from the box"), rights[1:]
 		}
 	}
 	return errors.Join(err, failed)

@@ -149,6 +149,8 @@ func planMount(m specs.Mount) (wire.Mount, error) {
 		}
 		return w, nil
 	case "bind", "tmpfs", "proc":
+	case "staged":
+		w.Recursive = true
 	default:
 		return w, &sandbox.UnsupportedError{Feature: "mount type " + m.Type, Reason: "not known to the native backend"}
 	}
@@ -172,7 +174,7 @@ func planMount(m specs.Mount) (wire.Mount, error) {
 			w.Attr |= unix.MOUNT_ATTR_NODEV
 		case o == "noexec":
 			w.Attr |= unix.MOUNT_ATTR_NOEXEC
-		case valued && m.Type == "tmpfs" && slices.Contains([]string{"size", "nr_inodes", "mode"}, key):
+		case valued && (m.Type == "tmpfs" || m.Type == "staged" && key != "mode") && slices.Contains([]string{"size", "nr_inodes", "mode"}, key):
 			w.Options = append(w.Options, o)
 		default:
 			return w, &sandbox.UnsupportedError{Feature: "mount option " + o, Reason: "not known to the native backend"}
@@ -187,8 +189,10 @@ func planMount(m specs.Mount) (wire.Mount, error) {
 	case w.Recursive && readOnly && !recursiveRO:
 		// rbind,ro leaves submounts writable under runc; mean one thing.
 		return w, fmt.Errorf("rbind,ro is ambiguous: say rro")
-	case m.Type == "tmpfs" && !hasOption(w.Options, "size"):
-		return w, fmt.Errorf("a tmpfs needs a size")
+	case (m.Type == "tmpfs" || m.Type == "staged") && !hasOption(w.Options, "size"):
+		return w, fmt.Errorf("a %s needs a size", m.Type)
+	case m.Type == "staged" && readOnly:
+		return w, fmt.Errorf("a staged mount cannot be read-only")
 	}
 	return w, nil
 }
@@ -232,6 +236,6 @@ func landlockRules(mounts []wire.Mount, unixSockets string) wire.Landlock {
 // holdsBind reports whether something of the host is mounted below path.
 func holdsBind(mounts []wire.Mount, path string) bool {
 	return slices.ContainsFunc(mounts, func(m wire.Mount) bool {
-		return m.Kind == "bind" && strings.HasPrefix(m.Target, path+"/")
+		return m.FromHost() && strings.HasPrefix(m.Target, path+"/")
 	})
 }

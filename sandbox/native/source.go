@@ -23,7 +23,7 @@ func identify(mounts []wire.Mount) error {
 	last := make(chan string, 1)
 	go func() {
 		for i := range mounts {
-			if mounts[i].Kind != "bind" {
+			if !mounts[i].FromHost() {
 				continue
 			}
 			select {
@@ -106,7 +106,7 @@ func cloneForRoot(mounts []wire.Mount, id identity) ([]*os.File, error) {
 	var mapped []mappedTree
 	for i := range mounts {
 		m := &mounts[i]
-		if m.Kind != "bind" {
+		if !m.FromHost() {
 			continue
 		}
 		// Private: this is the host's mount namespace, where the copy would

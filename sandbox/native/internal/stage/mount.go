@@ -21,6 +21,10 @@ var stagingPlaces = []string{"/tmp", "/var", "/usr", "/proc"}
 type root struct {
 	fd   int
 	ours map[uint64]bool // st_dev of every tmpfs made here: directories may be created in these only
+	// overlays are the staged mounts by number, and changes their upper
+	// directories.
+	overlays map[uint64]bool
+	changes  []int
 	// readOnly are tmpfs mounts that are sealed last, when all is in them.
 	readOnly []int
 }
@@ -38,7 +42,7 @@ func buildRoot(plan *wire.Plan, given []int) (*root, error) {
 	// the new root hides the part of it that it is mounted on.
 	trees := make([]int, len(plan.Mounts))
 	for i, m := range plan.Mounts {
-		if m.Kind != "bind" {
+		if !m.FromHost() {
 			continue
 		}
 		tree, err := openTree(m, given)
@@ -83,7 +87,7 @@ func newRoot() (*root, error) {
 	if err := unix.Fchdir(fd); err != nil {
 		return nil, fail("chdir", "/", err)
 	}
-	r := &root{fd: fd, ours: map[uint64]bool{}}
+	r := &root{fd: fd, ours: map[uint64]bool{}, overlays: map[uint64]bool{}}
 	return r, r.own(fd)
 }
 
@@ -120,6 +124,15 @@ func (r *root) add(m wire.Mount, tree int) error {
 			return nil
 		}
 		return unix.Close(fd)
+	case "staged":
+		fd, err := r.overlay(m, tree)
+		if err != nil {
+			return err
+		}
+		if err := r.attach(fd, m, true); err != nil {
+			return err
+		}
+		return errors.Join(unix.Close(fd), unix.Close(tree))
 	case "bind":
 		if err := r.attach(tree, m, m.Type == unix.S_IFDIR); err != nil {
 			return err
@@ -148,6 +161,11 @@ func (r *root) attach(fd int, m wire.Mount, dir bool) error {
 }
 
 func (r *root) sameFile(at int, m wire.Mount) error {
+	// In a staged directory no other box can do that: there the file has
+	// numbers of overlayfs, and what lies under the mount is this box's alone.
+	if id, err := mountID(at); err != nil || r.overlays[id] {
+		return err
+	}
 	var st unix.Stat_t
 	if err := unix.Fstat(at, &st); err != nil {
 		return err

@@ -130,6 +130,9 @@ func build(control *os.File) (refused []string, main int, status *os.File, failu
 	if err := handOver(control, sockets); err != nil {
 		return bad("network", err)
 	}
+	if err := offerStaged(control, root.changes); err != nil {
+		return bad("staged directories", err)
+	}
 	if err := shed(plan); err != nil {
 		return bad("confine PID 1", err)
 	}

@@ -69,8 +69,13 @@ func newFS(kind string, options []string, attr uint64) (int, error) {
 	}
 	defer unix.Close(fs)
 	for _, o := range options {
-		key, value, _ := strings.Cut(o, "=")
-		if err := unix.FsconfigSetString(fs, key, value); err != nil {
+		key, value, valued := strings.Cut(o, "=")
+		if valued {
+			err = unix.FsconfigSetString(fs, key, value)
+		} else {
+			err = unix.FsconfigSetFlag(fs, key)
+		}
+		if err != nil {
 			return -1, fail("fsconfig", o, err)
 		}
 	}

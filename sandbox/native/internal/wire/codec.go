@@ -154,6 +154,7 @@ func (s *Started) fields(c *codec) {
 }
 
 func (s *Sockets) fields(c *codec) { list(c, &s.FDs, integer[int]) }
+func (s *Staged) fields(c *codec)  { list(c, &s.FDs, integer[int]) }
 func (Nothing) fields(*codec)      {}
 
 func (x *Exited) fields(c *codec) { integer(c, &x.Status) }

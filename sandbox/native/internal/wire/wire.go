@@ -8,8 +8,10 @@
 //	   |--- trees (if root), plan --->| mounts, limits                |
 //	   |                              |------ plan memfd, go, done -->|
 //	   |<---- Sockets ----------------|                               |
-//	   |----- Attached -------------->| drops everything, ignores     | limits, keyring,
-//	   |                              | every signal                  | capabilities
+//	   |----- Attached -------------->|                               | limits, keyring,
+//	   |<---- Staged (if any is) -----|                               | capabilities
+//	   |----- Attached -------------->| drops everything, ignores     |
+//	   |                              | every signal                  |
 //	   |                              |------------ go -------------->|
 //	   |                              |                               | Landlock, seccomp
 //	   |                              |<----- Failure, or EOF --------| execve
@@ -85,10 +87,10 @@ type Plan struct {
 
 // Mount is one entry of the box's file system, made in order.
 type Mount struct {
-	Kind   string // "bind", "tmpfs", "proc", "symlink" or "file"
+	Kind   string // "bind", "staged", "tmpfs", "proc", "symlink" or "file"
 	Target string // clean absolute in-box path
-	// Source is a host path without any symlink for bind, the link text for
-	// symlink, the content for file.
+	// Source is a host path without any symlink for bind and staged, the link
+	// text for symlink, the content for file.
 	Source string
 	// Dev, Ino and Type (the S_IFMT bits) are what the launcher saw at Source.
 	// Stage 1 refuses a source that is something else by then (CVE-2021-30465
@@ -99,7 +101,7 @@ type Mount struct {
 	// made of Source already and sent along; 0 if stage 1 opens Source itself.
 	Tree int
 
-	Recursive bool   // bind: with submounts
+	Recursive bool   // bind, staged: with submounts
 	NoFollow  bool   // put the mount on a symlink at Target itself
 	Attr      uint64 // MOUNT_ATTR_*
 	Options   []string
@@ -146,11 +148,19 @@ type PathRule struct {
 	Access string
 }
 
+// FromHost reports whether the mount shows what is at Source on the host.
+func (m *Mount) FromHost() bool { return m.Kind == "bind" || m.Kind == "staged" }
+
+// StepChanges is the step of a [Failure] where the kernel's tmpfs has no
+// attributes for users.
+const StepChanges = "keep changes"
+
 // Message types on the control socket.
 const (
 	TypeTrees    = 't' // no body; descriptors of detached mounts
 	TypeSockets  = 'n'
-	TypeRights   = 'r' // no body; descriptors of sockets
+	TypeStaged   = 'o'
+	TypeRights   = 'r' // no body; descriptors of sockets, or of what is staged
 	TypeSend     = 'd' // no body; the launcher wants them as TypeRights
 	TypeAttached = 'a' // no body; the launcher has them
 	TypeStarted  = 's'
@@ -194,6 +204,10 @@ func (f *Failure) Unwrap() error {
 // Sockets are the numbers of stage 1's descriptors for the sockets of the plan,
 // in its order; -1 for an optional one that cannot be had.
 type Sockets struct{ FDs []int }
+
+// Staged are the numbers of stage 1's descriptors for the changes of the staged
+// mounts of the plan, in its order.
+type Staged struct{ FDs []int }
 
 // Nothing is a message without a body.
 type Nothing struct{}
