@@ -36,6 +36,9 @@ func (s *session) conclude(end ending, p *prepared, started time.Time) {
 		for _, line := range s.unheard {
 			s.console.say("%s", line)
 		}
+		if s.kept != "" {
+			s.console.say("%s: %s", s.name, s.kept)
+		}
 		s.sayChanges(findings)
 		s.explainEnd(end, p, time.Since(started))
 	}()

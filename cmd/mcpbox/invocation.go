@@ -23,6 +23,7 @@ type invocation struct {
 	ro, rw, env, egress       []string
 	memory                    string
 	cpus                      float64
+	staged                    bool
 	pids                      int64
 	given                     func(flag string) bool
 	argv                      []string
@@ -38,6 +39,7 @@ func (inv *invocation) addFlags(cmd *cobra.Command) {
 	f.StringVar(&inv.policyFile, "policy", "", "policy file (default: servers/NAME.toml, if there)")
 	f.StringArrayVar(&inv.ro, "ro", nil, "show a directory or file, read-only; repeatable")
 	f.StringArrayVar(&inv.rw, "rw", nil, "show a directory or file, writable; repeatable")
+	f.BoolVar(&inv.staged, "staged", false, "keep changes to writable directories apart until you apply them (mcpbox changes)")
 	f.StringArrayVar(&inv.egress, "egress", nil, "allow connections to HOST:PORT, *.SUFFIX:PORT, ADDRESS:PORT or CIDR:PORT; repeatable")
 	f.StringArrayVar(&inv.env, "env", nil, "pass variable NAME, or set NAME=VALUE; repeatable")
 	f.StringVar(&inv.memory, "memory", "", "most memory of all processes, a `SIZE` such as 512MiB (default "+policy.FormatSize(policy.DefaultMemory)+", at most half of the machine's)")
@@ -210,6 +212,9 @@ func (inv *invocation) flags() (*policy.Policy, error) {
 	}
 	p.Files.Read = paths(inv.ro, "--ro")
 	p.Files.Write = paths(inv.rw, "--rw")
+	if inv.given("staged") {
+		p.Files.Staged = &inv.staged
+	}
 	for _, text := range inv.egress {
 		rule, err := policy.ParseRule(text, policy.Origin{Flag: "--egress"})
 		if err != nil {

@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/mcpbox/mcpbox/cmd/mcpbox/internal/changes"
 	"github.com/mcpbox/mcpbox/cmd/mcpbox/internal/control"
 	"github.com/mcpbox/mcpbox/cmd/mcpbox/internal/journal"
 	"github.com/mcpbox/mcpbox/cmd/mcpbox/internal/quarantine"
@@ -109,6 +110,12 @@ func run(inv *invocation, c console) error {
 	}
 	defer watch.close()
 
+	staging, err := changes.Prepare(p.dirs.State, p.report.StagedRoots)
+	if err != nil {
+		return err
+	}
+	defer staging.Close()
+
 	// It may call before the run has its first record, and waits for it.
 	traffic := newTraffic(j, c, p.name)
 	filter := netfilter.New(netfilter.Config{
@@ -168,6 +175,7 @@ func run(inv *invocation, c console) error {
 	live.end()
 	filter.Close()
 	s.unheard = traffic.end()
+	s.keepChanges(staging, p)
 	s.conclude(end, p, started)
 	if code := end.code(); code != 0 {
 		return &codedError{code: code}

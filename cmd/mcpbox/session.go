@@ -29,6 +29,7 @@ type session struct {
 	relaying *bridge.Relay
 	said     map[string]bool // lost covers
 	unheard  []string        // what was refused of late, to be said at the end
+	kept     string          // what became of staged changes, likewise
 }
 
 // ending is how a session ended.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"unsafe"
 
@@ -23,12 +24,13 @@ type cover struct {
 	hidden bool // what lies open may be read, and not only changed
 }
 
-// covers lists them.
+// covers lists them. Those inside a staged directory are not among them: they lie
+// on the box's own view, which no program of the host can change.
 func covers(r *policy.Report) []cover {
 	var list []cover
 	seen := map[string]bool{}
 	add := func(path string, hidden bool) {
-		if !seen[path] {
+		if !seen[path] && !onView(r, path) {
 			seen[path] = true
 			list = append(list, cover{path, hidden})
 		}
@@ -44,6 +46,22 @@ func covers(r *policy.Report) []cover {
 		}
 	}
 	return list
+}
+
+// onView reports whether the nearest mount around path is a staged directory.
+func onView(r *policy.Report, path string) bool {
+	if !r.Staged {
+		return false
+	}
+	for at := filepath.Dir(path); at != "/"; at = filepath.Dir(at) {
+		switch {
+		case slices.Contains(r.Read, at), slices.Contains(r.Protected, at):
+			return false
+		case slices.Contains(r.Write, at):
+			return true
+		}
+	}
+	return false
 }
 
 // watch tells when a cover is lost. It has to begin before the box does: what

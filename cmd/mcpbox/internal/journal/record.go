@@ -41,6 +41,8 @@ const (
 	ScanBlocked Kind = "scan_blocked"
 	// ScanTruncated is one with more in it than was looked at.
 	ScanTruncated Kind = "scan_truncated"
+	// Staged is what the server has changed and nobody has applied yet.
+	Staged Kind = "staged"
 	// CoverLost is a protected or hidden file that a program of the host has
 	// exchanged, so that it lies open to the box.
 	CoverLost Kind = "cover_lost"

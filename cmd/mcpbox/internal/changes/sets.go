@@ -1,0 +1,103 @@
+package changes
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// Entry is a change set in the state directory.
+type Entry struct {
+	ID      string
+	Pending *Set // what can be applied, or nil
+	Undo    *Set // what would take back what was applied, or nil
+
+	dir string
+}
+
+// Name is the server's.
+func (e *Entry) Name() string { return e.any().Name }
+
+// any is one of the two sets.
+func (e *Entry) any() *Set {
+	if e.Pending != nil {
+		return e.Pending
+	}
+	return e.Undo
+}
+
+// List reads all change sets, the oldest first.
+func List(state string) ([]*Entry, error) {
+	dir := filepath.Join(state, "changes")
+	names, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	var list []*Entry
+	for _, n := range names {
+		if strings.HasPrefix(n.Name(), ".") || !n.IsDir() {
+			continue
+		}
+		e := &Entry{ID: n.Name(), dir: filepath.Join(dir, n.Name())}
+		if err := e.read(); err != nil {
+			return nil, err
+		}
+		if e.any() != nil {
+			list = append(list, e)
+		}
+	}
+	slices.SortStableFunc(list, func(x, y *Entry) int { return x.any().Time.Compare(y.any().Time) })
+	return list, nil
+}
+
+func (e *Entry) read() (err error) {
+	if e.Pending, err = load(e.dir, pending); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if e.Undo, err = load(e.dir, undo); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// Find returns the change sets that have word as their id, or as the name of
+// their server.
+func Find(state, word string) ([]*Entry, error) {
+	list, err := List(state)
+	if err != nil {
+		return nil, err
+	}
+	found := slices.DeleteFunc(list, func(e *Entry) bool { return e.ID != word && e.Name() != word })
+	if len(found) == 0 {
+		return nil, fmt.Errorf("there are no changes of %q; to see what there is, type: mcpbox changes", word)
+	}
+	return found, nil
+}
+
+// Content is the new content of a file that a set has.
+func (e *Entry) Content(s *Set, c *Change) (*os.File, error) {
+	p := pending
+	if s == e.Undo {
+		p = undo
+	}
+	w := writer{dir: e.dir, part: p}
+	return os.Open(w.file(c.Content))
+}
+
+// Discard removes a change set for good. What was applied stays.
+func (e *Entry) Discard() error {
+	held, err := lock(e.dir)
+	if err != nil {
+		return fmt.Errorf("discard %s: %w", e.ID, err)
+	}
+	defer held.Close()
+	gone := filepath.Join(filepath.Dir(e.dir), unfinished+e.ID)
+	if err := os.Rename(e.dir, gone); err != nil {
+		return err
+	}
+	return os.RemoveAll(gone)
+}

@@ -1,0 +1,62 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/mcpbox/mcpbox/cmd/mcpbox/internal/changes"
+	"github.com/mcpbox/mcpbox/cmd/mcpbox/internal/journal"
+)
+
+// How long the changes of a staged run may take to be kept. Both are ample for
+// what a policy allows; a file system that does not answer takes for ever.
+const (
+	keepTime  = time.Minute
+	keepGrace = 10 * time.Second // once the host wants mcpbox to end
+)
+
+// keepChanges stores what the server has changed in staged directories, for
+// mcpbox changes. The box is gone by then.
+func (s *session) keepChanges(staging *changes.Staging, p *prepared) {
+	var uppers []*os.File
+	for _, d := range s.box.Staged() {
+		uppers = append(uppers, d.Upper)
+		defer d.Upper.Close()
+	}
+	if len(uppers) == 0 {
+		return
+	}
+	done := make(chan struct{})
+	var set *changes.Set
+	var err error
+	go func() {
+		defer close(done)
+		set, err = staging.Keep(s.journal.ID(), s.name, uppers, p.host)
+	}()
+	limit := time.After(keepTime)
+	for signals := s.signals; ; {
+		select {
+		case <-done:
+			s.tellKept(set, err)
+			return
+		case <-signals:
+			signals, limit = nil, time.After(keepGrace)
+		case <-limit:
+			s.tellKept(nil, fmt.Errorf("keep changes: the file system does not answer"))
+			return
+		}
+	}
+}
+
+// tellKept records what became of the changes, and has it said at the end.
+func (s *session) tellKept(set *changes.Set, err error) {
+	switch {
+	case err != nil:
+		s.kept = fmt.Sprintf("what the server has changed is lost: %v", err)
+		s.journal.Event(journal.Event{Kind: journal.Warning, Detail: s.kept})
+	case set != nil:
+		s.journal.Event(journal.Event{Kind: journal.Staged, Detail: set.Summary()})
+		s.kept = fmt.Sprintf("what the server has changed is kept apart (%s); to see it, type: mcpbox changes %s", set.Summary(), set.ID)
+	}
+}
