@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"unsafe"
 
 	"github.com/mcpbox/mcpbox/sandbox"
@@ -16,7 +17,7 @@ import (
 // Check implements sandbox.Backend.
 func (b *Backend) Check() []sandbox.Layer {
 	layers := []sandbox.Layer{
-		checkKernel(), checkNamespaces(), checkSeccomp(), checkLandlock(stage.LandlockABI()), checkInitFile(), b.checkLimits(),
+		checkKernel(), checkNamespaces(), checkSeccomp(), checkLandlock(stage.LandlockABI()), checkStaging(), checkInitFile(), b.checkLimits(),
 	}
 	if os.Geteuid() == 0 {
 		layers = append(layers, checkRoot())
@@ -82,6 +83,21 @@ func checkLandlock(abi int) sandbox.Layer {
 		l.State, l.Fix = sandbox.Partial, "Linux 6.2 or newer has the right to truncate under control as well"
 	case abi < 6:
 		l.State, l.Fix = sandbox.Partial, "Linux 6.12 or newer keeps signals and abstract sockets inside as well"
+	}
+	return l
+}
+
+// checkStaging looks whether there is overlayfs, which most systems load when it
+// is first asked for, and a tmpfs that can be its upper layer.
+func checkStaging() sandbox.Layer {
+	l := sandbox.Layer{Name: "staging", State: sandbox.Enforced, Detail: "overlayfs on tmpfs"}
+	var major, minor int
+	if n, _ := fmt.Sscanf(kernelRelease(), "%d.%d", &major, &minor); n == 2 && (major < 6 || major == 6 && minor < 6) {
+		l.State, l.Detail = sandbox.Missing, "only runs with staged = true need it"
+		l.Fix = "Linux 6.6 or newer has attributes of users on tmpfs"
+	} else if known, err := os.ReadFile("/proc/filesystems"); err == nil && !strings.Contains(string(known), "\toverlay\n") {
+		l.State, l.Detail = sandbox.Partial, "overlayfs is not loaded, which the first staged run may do"
+		l.Fix = "type: sudo modprobe overlay"
 	}
 	return l
 }

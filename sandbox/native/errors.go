@@ -93,6 +93,17 @@ func startError(f *wire.Failure) error {
 			Reason:  "the kernel refuses one while parts of this /proc are covered, as container engines do",
 			Fix:     "start the container with `--security-opt systempaths=unconfined`, or run mcpbox on its host",
 		}
+	case f.Step == wire.StepChanges:
+		return &sandbox.UnsupportedError{
+			Feature: stagedFeature, Reason: "tmpfs keeps no attributes of users here: Linux " + kernelRelease(),
+			Fix: "staging needs Linux 6.6 or newer; " + unstaged, Err: f,
+		}
+	case f.Path == "overlay" || f.Step == "fsconfig" && f.Path == "userxattr":
+		e := &sandbox.UnsupportedError{Feature: stagedFeature, Reason: "the kernel refuses an overlay: " + f.Error(), Fix: unstaged, Err: f}
+		if f.Errno == unix.ENODEV {
+			e.Reason, e.Fix = "this kernel has no overlayfs, or has not loaded it", "type: sudo modprobe overlay; or "+unstaged
+		}
+		return e
 	case f.Errno == unix.EPERM || f.Errno == unix.EACCES:
 		if reason, fix := userNamespaceObstacle(); reason != "" {
 			return &sandbox.UnsupportedError{Feature: f.Step, Reason: reason, Fix: fix, Err: f}
@@ -104,6 +115,11 @@ func startError(f *wire.Failure) error {
 	}
 	return f
 }
+
+const (
+	stagedFeature = "staged directories"
+	unstaged      = "set staged = false to let the server write to your directories themselves"
+)
 
 // The oldest kernel: mount_setattr(2) came with 5.12, and with 5.14 the count of
 // a user namespace's own processes, without which the limit on them would count
