@@ -113,8 +113,8 @@ func (e *Explanation) String() string {
 	line("journal", "%s of each run, %s of all; when it cannot be written, %s", FormatSize(e.Journal.Max), FormatSize(e.Journal.Keep), e.Journal.Full.words())
 	line("never", "other processes, devices, the kernel's keys, more rights by way of setuid programs")
 	if len(e.Write) > 0 && e.Staged {
-		line("", "names that make your own programs run code: git hooks and configuration, shell and editor")
-		line("", "settings, agents' instructions; where they are staged, they are not applied")
+		line("", "names that make your own programs run code, where writable: git hooks and configuration,")
+		line("", "shell and editor settings, agents' instructions; new ones are never applied")
 	} else if len(e.Write) > 0 {
 		line("", "names that make your own programs run code, where writable: git hooks and configuration,")
 		line("", "shell and editor settings, agents' instructions; new ones are reported at the end, not prevented")

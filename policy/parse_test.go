@@ -20,6 +20,7 @@ read = [ "~/a", # the first
 write = ["/w"]
 sockets = ["/run/x"]
 noexec_tmp = false
+staged = true
 [env]
 pass = ["A", "B_2"]
 set.C = "x"
@@ -38,6 +39,7 @@ pids = 7
 tmp = "1GB"
 message = 65536
 egress_bytes = "1GiB"
+staged = "1MiB"
 [journal]
 max = "1MiB"
 keep = "1GiB"
@@ -48,25 +50,25 @@ bodies = "full"
 		t.Fatal(err)
 	}
 	in := func(line int) Origin { return Origin{File: "/etc/p.toml", Line: line} }
-	no := false
+	no, yes := false, true
 	want := &Policy{
 		Profile: "node", UnixSockets: SocketsHost, Sources: []string{"/etc/p.toml"},
 		Files: Files{
 			Read:    []Path{{"~/a", in(5)}, {`~/b"]`, in(6)}, {"~/c", in(6)}, {"~/d", in(8)}},
 			Write:   []Path{{"/w", in(10)}},
-			Sockets: []Path{{"/run/x", in(11)}}, NoexecTmp: &no,
+			Sockets: []Path{{"/run/x", in(11)}}, NoexecTmp: &no, Staged: &yes,
 		},
 		Env: Env{Pass: []string{"A", "B_2"}, Set: map[string]string{"C": "x", "D": "y"}},
 		Network: Network{
 			Mode: NetworkFiltered, ECH: ECHAllow,
 			Allow: []Rule{
-				{Text: "api.github.com:443", Origin: in(19), Name: "api.github.com", Ports: []PortRange{{443, 443}}},
-				{Text: "tcp://DB.example.com.:5432", Origin: in(20), Raw: true, Name: "db.example.com", Ports: []PortRange{{5432, 5432}}},
-				{Text: "10.0.0.5/32:5432", Origin: in(20), Raw: true, Prefix: netip.MustParsePrefix("10.0.0.5/32"), Ports: []PortRange{{5432, 5432}}},
+				{Text: "api.github.com:443", Origin: in(20), Name: "api.github.com", Ports: []PortRange{{443, 443}}},
+				{Text: "tcp://DB.example.com.:5432", Origin: in(21), Raw: true, Name: "db.example.com", Ports: []PortRange{{5432, 5432}}},
+				{Text: "10.0.0.5/32:5432", Origin: in(21), Raw: true, Prefix: netip.MustParsePrefix("10.0.0.5/32"), Ports: []PortRange{{5432, 5432}}},
 			},
 			Proxy: &Proxy{"proxy.example", 3128, "ann", "s@crypt"},
 		},
-		Limits:  Limits{Memory: 1 << 30, CPUs: 2, Require: RequireCgroup, Pids: 7, Tmp: 1e9, Message: 65536, Egress: 1 << 30},
+		Limits:  Limits{Memory: 1 << 30, CPUs: 2, Require: RequireCgroup, Pids: 7, Tmp: 1e9, Message: 65536, Egress: 1 << 30, Staged: 1 << 20},
 		Journal: Journal{Max: 1 << 20, Keep: 1 << 30, Full: FullContinue, Bodies: BodyFull},
 	}
 	if !reflect.DeepEqual(p, want) {
@@ -116,6 +118,7 @@ func TestParseErrors(t *testing.T) {
 		{"[files]\nread = [['a']]", `p.toml:2: files.read has to be a list of strings`},
 		{"[[files]]\nread = []", `p.toml:1: files has to be a table`},
 		{"files = 1", `p.toml:1: files has to be a table`},
+		{"[files]\nstaged = 'yes'", `p.toml:2: files.staged has to be true or false`},
 		{"[files]\nnoexec_tmp = 'yes'", `p.toml:2: files.noexec_tmp has to be true or false`},
 		{"profile = 1", `p.toml:1: profile has to be a string`},
 		{"profile = ''", `p.toml:1: profile cannot be empty`},
@@ -187,13 +190,13 @@ func TestExtend(t *testing.T) {
 	yes, no := true, false
 	base := &Policy{
 		Profile: "a", Why: "because", UnixSockets: SocketsPrivate,
-		Files: Files{Read: []Path{{Text: "/1"}, {Text: "/2"}}, Hide: []Path{{Text: "/h"}}, NoexecTmp: &yes},
+		Files: Files{Read: []Path{{Text: "/1"}, {Text: "/2"}}, Hide: []Path{{Text: "/h"}}, NoexecTmp: &yes, Staged: &yes},
 		Env:   Env{Pass: []string{"A"}, Set: map[string]string{"B": "1", "C": "1"}},
 		Network: Network{
 			Mode: NetworkNone, ECH: ECHAllow, Proxy: &Proxy{Host: "1.example", Port: 1},
 			Allow: []Rule{mustRule("a.example:443"), mustRule("b.example:443")},
 		},
-		Limits:  Limits{Pids: 1, Tmp: 2, Egress: 4},
+		Limits:  Limits{Pids: 1, Tmp: 2, Egress: 4, Staged: 5},
 		Journal: Journal{Max: 1, Keep: 2, Full: FullStop, Bodies: BodyNone},
 		Sources: []string{"x"},
 	}
@@ -213,14 +216,14 @@ func TestExtend(t *testing.T) {
 		Profile: "a", Why: "because", UnixSockets: SocketsNone,
 		Files: Files{
 			Read: []Path{{Text: "/1"}, {Text: "/2"}, {Text: "/3"}}, Write: []Path{{Text: "/h"}},
-			Hide: []Path{{Text: "/h"}}, NoexecTmp: &no,
+			Hide: []Path{{Text: "/h"}}, NoexecTmp: &no, Staged: &yes,
 		},
 		Env: Env{Pass: []string{"A", "B"}, Set: map[string]string{"C": "2"}},
 		Network: Network{
 			Mode: NetworkFiltered, ECH: ECHAllow, Proxy: &Proxy{Host: "2.example", Port: 2},
 			Allow: []Rule{mustRule("a.example:443"), mustRule("b.example:443"), mustRule("tcp://b.example:443"), mustRule("c.example:443")},
 		},
-		Limits:  Limits{Pids: 1, Tmp: 3, Egress: 4},
+		Limits:  Limits{Pids: 1, Tmp: 3, Egress: 4, Staged: 5},
 		Journal: Journal{Max: 1, Keep: 3, Full: FullContinue, Bodies: BodyNone},
 		Sources: []string{"x", "y"},
 	}

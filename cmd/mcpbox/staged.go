@@ -10,10 +10,11 @@ import (
 )
 
 // How long the changes of a staged run may take to be kept. Both are ample for
-// what a policy allows; a file system that does not answer takes for ever.
+// what a policy allows, also on a busy machine; a file system that does not answer
+// takes for ever.
 const (
-	keepTime  = time.Minute
-	keepGrace = 10 * time.Second // once the host wants mcpbox to end
+	keepTime  = 10 * time.Minute
+	keepGrace = time.Minute // once the host wants mcpbox to end
 )
 
 // keepChanges stores what the server has changed in staged directories, for

@@ -24,7 +24,7 @@ func (w *world) fingerprint() map[string]string {
 		}
 		name, _ := filepath.Rel(w.Home, path)
 		switch {
-		case name == "out", name == ".local/state/mcpbox/journal/probe", name == ".local/state/mcpbox/journal/probe-name":
+		case name == "out", name == ".local/state/mcpbox/changes", name == ".local/state/mcpbox/journal/probe", name == ".local/state/mcpbox/journal/probe-name":
 			return fs.SkipDir // the attacker's own room, and the launcher's
 		case filepath.Dir(name) == ".cache/mcpbox/filters" && len(filepath.Base(name)) > 64:
 			return nil // the launcher's

@@ -1,12 +1,14 @@
 package changes
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path"
 	"slices"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
@@ -64,6 +66,20 @@ func lstat(dir int, name string) (*unix.Stat_t, error) {
 		return nil, err
 	}
 	return &st, nil
+}
+
+// buffers are what files are copied through.
+var buffers = sync.Pool{New: func() any { return new([64 << 10]byte) }}
+
+// hash copies from r to w.
+func hash(r io.Reader, w io.Writer) (sum []byte, size int64, err error) {
+	buf := buffers.Get().(*[64 << 10]byte)
+	defer buffers.Put(buf)
+	h := sha256.New()
+	// Without WriteTo and ReadFrom, which would not use the buffer.
+	to := struct{ io.Writer }{io.MultiWriter(h, w)}
+	size, err = io.CopyBuffer(to, struct{ io.Reader }{r}, buf[:])
+	return h.Sum(nil), size, err
 }
 
 // names lists a directory in order, if it holds no more than limit.

@@ -163,8 +163,15 @@ func (a *applier) write(c *Change, dir int, aside, name string, old *Node) error
 		mode &= 0o777
 	}
 	// After the owner, whose change takes set-id bits away.
-	return errors.Join(unix.Fchmod(fd, mode&0o7777), to.Sync())
+	if err := unix.Fchmod(fd, mode&0o7777); err != nil || len(a.chosen) > syncedOneByOne {
+		return err
+	}
+	return to.Sync()
 }
+
+// syncedOneByOne is how many changes are each on the disk before they are in
+// place. With more, that would take minutes, and only what they replace is.
+const syncedOneByOne = 200
 
 // inherit gives a file the owner and the attributes of the one that it stands in
 // for, and returns its mode: that of the old one, if the server did not change it.
@@ -281,6 +288,7 @@ func (e *Entry) backUp(a *applier) (*Set, error) {
 		s.Changes = nil
 		back = &s
 	}
+	renewed, fresh := map[key]bool{}, []Change(nil)
 	for _, c := range a.chosen {
 		if done, err := a.isDone(c); err != nil {
 			return nil, err
@@ -291,9 +299,11 @@ func (e *Entry) backUp(a *applier) (*Set, error) {
 		if err != nil {
 			return nil, fmt.Errorf("keep %s: %w", a.set.At(c), err)
 		}
-		back.Changes = slices.DeleteFunc(back.Changes, func(o Change) bool { return keyOf(&o) == keyOf(c) })
-		back.Changes = append(back.Changes, inverse)
+		renewed[keyOf(c)] = true
+		fresh = append(fresh, inverse)
 	}
+	back.Changes = slices.DeleteFunc(back.Changes, func(o Change) bool { return renewed[keyOf(&o)] })
+	back.Changes = append(back.Changes, fresh...)
 	return back, w.save(back)
 }
 

@@ -71,17 +71,7 @@ func (w *writer) keep(r io.Reader) (n int, sum []byte, size int64, err error) {
 	}
 	n, w.next = w.next, w.next+1
 	sum, size, err = hash(r, f)
-	return n, sum, size, errors.Join(err, w.sync(f), f.Close())
-}
-
-// sync has what is to be taken back on the disk before anything is changed. What
-// waits for a person is not worth the time that every run would end later by: if
-// the machine fails, its hash tells.
-func (w *writer) sync(f *os.File) error {
-	if w.part == undo {
-		return f.Sync()
-	}
-	return nil
+	return n, sum, size, errors.Join(err, f.Close())
 }
 
 // drop forgets what keep kept.
@@ -99,7 +89,14 @@ func (w *writer) save(s *Set) error {
 		return err
 	}
 	_, err = f.Write(data)
-	if err = errors.Join(err, w.sync(f), f.Close()); err != nil {
+	if err == nil && w.part == undo {
+		// What is to be taken back is on the disk, with the content of all its
+		// files, before anything is changed. What waits for a person is not
+		// worth the time that every run would end later by: if the machine
+		// fails, its hashes tell.
+		err = unix.Syncfs(int(f.Fd()))
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
 		return err
 	}
 	return os.Rename(name+".new", name)
