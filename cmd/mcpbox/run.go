@@ -112,6 +112,7 @@ func run(inv *invocation, c console) error {
 
 	staging, err := changes.Prepare(p.dirs.State, p.report.StagedRoots)
 	if err != nil {
+		notStarted(err)
 		return err
 	}
 	defer staging.Close()
