@@ -189,7 +189,9 @@ func (b *builder) maskSockets(snap *Snapshot) {
 		b.report.MaskedSockets = append(b.report.MaskedSockets, p)
 	}
 	for _, p := range snap.FIFOs {
-		if _, ok := b.writeRoot(p); ok {
+		if root, ok := b.writeRoot(p); ok && b.tree[root].Type == "staged" {
+			continue // overlayfs makes it one of the box's own
+		} else if ok {
 			b.note(Information, "fifo", p, "is a FIFO: the program can talk to what opens it on the host")
 			continue
 		}
