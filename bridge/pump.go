@@ -25,36 +25,42 @@ const (
 	// calm is after how many batches that would have fitted a small buffer a
 	// medium one is given up.
 	calm = 64
+	// endless is how many times the limit a line may have until it is taken
+	// for one without an end.
+	endless = 4
 )
 
 // errEnded stops a pump whose relay has already returned.
 var errEnded = errors.New("relay has ended")
 
-// writeError marks an error of the receiving side.
-type writeError struct{ err error }
-
-func (e *writeError) Error() string { return e.err.Error() }
-func (e *writeError) Unwrap() error { return e.err }
-
 // pump carries one direction.
 type pump struct {
-	dir        Direction
-	src        io.Reader
-	dst        io.Writer
-	max        int
-	inspectors []Inspector
-	ended      *atomic.Bool // set once Run has returned
+	relay *Relay
+	dir   Direction
+	src   io.Reader
+	dst   *outlet
+	max   int
+
+	scan, array *scanner
+	now         Event
+	violations  int
+	fatal       error // ends the relay after the lines that came before
+	// shut is set once nobody reads what dst is given. Lines are still read and
+	// judged, so that who waits for an answer gets one.
+	shut bool
 
 	bytes, lines, dropped atomic.Int64
 	progress              atomic.Int64 // grows with each completed write
 
-	buf   []byte
-	quiet int // batches in a row that a small buffer would have held
+	buf     []byte
+	quiet   int // batches in a row that a small buffer would have held
+	over    *skim
+	overall int // bytes of the line that is over the limit
 }
 
-// run forwards until src ends, which is nil, or something fails. A
-// [*writeError] leaves src readable: see discard.
+// run forwards until src ends, which is nil, or something fails.
 func (p *pump) run() error {
+	p.scan, p.array = newScanner(), newScanner()
 	p.buf = make([]byte, min(baseBuffer, p.max+1))
 	pending, empty := 0, 0 // buf[:pending] is the start of a line, without a line feed
 	for {
@@ -62,26 +68,28 @@ func (p *pump) run() error {
 			p.grow()
 		}
 		n, err := p.src.Read(p.buf[pending:])
-		if p.ended.Load() {
+		if p.relay.finished.Load() {
 			return errEnded
 		}
-		last := bytes.LastIndexByte(p.buf[pending:pending+n], '\n')
 		fill := pending + n
-		if last >= 0 {
-			whole := pending + last + 1
+		whole := 0 // bytes of buf that are whole lines
+		if last := bytes.LastIndexByte(p.buf[pending:fill], '\n'); last >= 0 {
+			whole = pending + last + 1
 			if err := p.forward(p.buf[:whole]); err != nil {
 				return err
 			}
 			copy(p.buf, p.buf[whole:fill])
-			fill -= whole
 		}
-		pending = fill
-		if pending > p.max {
-			return &LineTooLongError{p.dir, p.max}
+		if pending = fill - whole; pending > p.max || p.over != nil {
+			if err := p.swallow(p.buf[:pending]); err != nil {
+				return err
+			}
+			pending = 0
 		}
 		switch {
 		case err != nil && endOfInput(err):
-			return p.last(p.buf[:pending])
+			p.unterminated(p.buf[:pending])
+			return nil
 		case again(err, p.src, unix.POLLIN):
 		case err != nil:
 			return fmt.Errorf("relay %s: read: %w", p.dir, err)
@@ -92,7 +100,7 @@ func (p *pump) run() error {
 				return fmt.Errorf("relay %s: read: %w", p.dir, io.ErrNoProgress)
 			}
 		}
-		if last >= 0 {
+		if whole > 0 {
 			p.shrink(pending)
 		}
 	}
@@ -105,67 +113,106 @@ func endOfInput(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EIO)
 }
 
-// forward passes whole lines on, in one write where they are small. Lines
-// before one that may not pass are delivered.
+// forward judges whole lines and passes on what it may, lines that follow each
+// other in one write.
 func (p *pump) forward(batch []byte) error {
-	// No line of a batch that is no longer than one line may be is too long.
-	if len(p.inspectors) == 0 && len(batch) <= p.max+1 {
-		return p.write(batch, bytes.Count(batch, []byte{'\n'}))
-	}
-	done, count := 0, 0
-	for done < len(batch) {
-		end := done + bytes.IndexByte(batch[done:], '\n')
-		if err := p.admit(batch[done:end], false); err != nil {
-			if werr := p.write(batch[:done], count); werr != nil {
-				return werr
+	from, count := 0, 0 // batch[from:at] has passed and is not yet written
+	number := p.relay.session.calls()
+	for at := 0; at < len(batch); {
+		end := at + bytes.IndexByte(batch[at:], '\n')
+		line := batch[at:end]
+		var out []byte
+		switch {
+		case p.over != nil || len(line) > p.max:
+			if err := p.swallow(line); err != nil {
+				return err
 			}
-			return err
+			p.surfaced(ruleLength, "longer than the limit for messages")
+		default:
+			out = p.pass(line)
 		}
-		done, count = end+1, count+1
+		unchanged := len(out) > 0 && &out[0] == &line[0]
+		if !unchanged {
+			if err := p.write(batch[from:at], count, number); err != nil {
+				return err
+			}
+			if len(out) > 0 {
+				if err := p.write(append(out, '\n'), 1, number); err != nil {
+					return err
+				}
+			}
+			from, count = end+1, 0
+		} else {
+			count++
+		}
+		if at = end + 1; p.fatal != nil {
+			if err := p.write(batch[from:at], count, number); err != nil {
+				return err
+			}
+			return p.fatal
+		}
 	}
-	return p.write(batch, count)
+	return p.write(batch[from:], count, number)
 }
 
-// last passes on what followed the last line feed.
-func (p *pump) last(rest []byte) error {
-	if len(rest) == 0 {
+// write delivers b, which holds count lines. number is that of the newest call
+// before them: if nobody reads them, what was asked since is answered.
+func (p *pump) write(b []byte, count int, number uint64) error {
+	if len(b) == 0 {
 		return nil
 	}
-	if err := p.admit(rest, true); err != nil {
-		return err
+	if p.relay.ended.Load() && p.dir == ToHost {
+		return errEnded
 	}
-	return p.write(rest, 1)
+	if !p.shut {
+		before := p.bytes.Load()
+		err := p.dst.write(b)
+		if err == nil {
+			p.lines.Add(int64(count))
+			return nil
+		}
+		if p.dir == ToHost || !readerGone(err) {
+			return fmt.Errorf("relay %s: write: %w", p.dir, err)
+		}
+		p.dropped.Add(before - p.bytes.Load())
+		p.shut = true
+		p.relay.closeServerIn()
+		p.relay.giveUp(errShut, nil, number)
+	}
+	p.dropped.Add(int64(len(b)))
+	return nil
 }
 
-func (p *pump) admit(line []byte, partial bool) error {
-	if len(line) > p.max {
+// swallow looks at a part of a line that is too long to be held.
+func (p *pump) swallow(part []byte) error {
+	if p.over == nil {
+		p.over, p.overall = &skim{}, 0
+	}
+	p.over.feed(part)
+	if p.overall += len(part); p.overall/endless > p.max {
+		p.surfaced(ruleLength, "a line without an end")
 		return &LineTooLongError{p.dir, p.max}
 	}
-	for _, in := range p.inspectors {
-		if err := in.Inspect(&Message{Direction: p.dir, Line: line, Partial: partial}); err != nil {
-			return &InspectError{p.dir, err}
-		}
-	}
 	return nil
 }
 
-// write delivers b, which holds count lines. It writes in pieces so that
-// progress shows while a long line trickles through a slow reader.
-func (p *pump) write(b []byte, count int) error {
-	for len(b) > 0 {
-		if p.ended.Load() {
-			return errEnded
-		}
-		n, err := p.dst.Write(b[:min(len(b), baseBuffer)])
-		p.bytes.Add(int64(n))
-		p.progress.Add(1)
-		if err != nil && !again(err, p.dst, unix.POLLOUT) {
-			return &writeError{fmt.Errorf("relay %s: write: %w", p.dir, err)}
-		}
-		b = b[n:]
+// surfaced is where a swallowed line has ended.
+func (p *pump) surfaced(rule, text string) {
+	found, size := p.over.end(), p.overall
+	p.over = nil
+	p.reject(nil, size, found, &fault{rule: rule, text: text})
+}
+
+// unterminated deals with what follows the last line feed. It may be half of a
+// message, and no peer would know: some SDKs take it, some do not.
+func (p *pump) unterminated(rest []byte) {
+	const text = "the stream has ended within the line"
+	switch {
+	case p.over != nil:
+		p.surfaced(rulePartial, text)
+	case len(bytes.TrimRight(rest, " \t\r")) > 0:
+		p.reject(rest, len(rest), skimmed(rest), &fault{rule: rulePartial, text: text})
 	}
-	p.lines.Add(int64(count))
-	return nil
 }
 
 func (p *pump) grow() {
@@ -192,20 +239,5 @@ func (p *pump) shrink(pending int) {
 		// An idle launcher allocates nothing, so the collector would leave
 		// the memory of this one line in our hands for minutes.
 		debug.FreeOSMemory()
-	}
-}
-
-// discard reads src to its end and drops it, for a server that has closed its
-// stdin: the host is not blocked, and its end of input is still noticed.
-func (p *pump) discard() error {
-	for {
-		n, err := p.src.Read(p.buf)
-		p.dropped.Add(int64(n))
-		if p.ended.Load() || err != nil && endOfInput(err) {
-			return nil
-		}
-		if err != nil && !again(err, p.src, unix.POLLIN) {
-			return fmt.Errorf("relay %s: read: %w", p.dir, err)
-		}
 	}
 }

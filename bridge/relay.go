@@ -3,15 +3,18 @@ package bridge
 import (
 	"errors"
 	"io"
-	"os"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 )
 
-// ErrStopped is what Run returns after Stop.
-var ErrStopped = errors.New("relay stopped")
+var (
+	// ErrStopped is what Run returns after Stop.
+	ErrStopped = errors.New("relay stopped")
+	// ErrDeaf is what it returns for a server that keeps asking and does not
+	// read the answers.
+	ErrDeaf = errors.New("the server does not read the answers to its requests")
+)
 
 // stallTime is how long, once the host has gone, a server may take nothing of
 // what is left to deliver before HostClosed is announced all the same.
@@ -31,6 +34,13 @@ type Config struct {
 	// Inspectors are asked in order about each message; the first error counts.
 	Inspectors []Inspector
 
+	// Observe, where it is not nil, is called once for each message, after it
+	// was judged and before it is forwarded, and for each line that is none. It
+	// must be quick and must not block: the message waits for it. Several
+	// goroutines call it, never two at once for one direction, except for the
+	// events of Fail and Finish.
+	Observe func(*Event)
+
 	// HostGone, where it is not nil, is closed when the host has closed its
 	// side (see [Hangup]). The end of input shows only behind everything that
 	// the host sent, and a server that does not read keeps the relay from
@@ -38,10 +48,11 @@ type Config struct {
 	HostGone <-chan struct{}
 }
 
-// Count is what passed in one direction.
+// Count is what passed in one direction. Messages of the relay's own are not
+// part of it.
 type Count struct {
 	Bytes int64 // delivered
-	Lines int64 // delivered, with a last one that had no line feed
+	Lines int64 // delivered
 	// Dropped counts the bytes that could not be delivered because the server
 	// had closed its stdin.
 	Dropped int64
@@ -50,8 +61,13 @@ type Count struct {
 // Relay connects one host with one server, once.
 type Relay struct {
 	cfg               Config
+	session           *session
 	toServer, toHost  pump
-	ended             atomic.Bool
+	serverIn, hostOut *outlet
+
+	ended    atomic.Bool // Run has returned
+	finished atomic.Bool // so has Finish
+
 	stop, hostClosed  chan struct{}
 	stopOnce, inClose sync.Once
 	closedOnce        sync.Once
@@ -59,26 +75,31 @@ type Relay struct {
 
 // New makes a relay. It does nothing until Run.
 func New(cfg Config) *Relay {
-	r := &Relay{cfg: cfg, stop: make(chan struct{}), hostClosed: make(chan struct{})}
+	r := &Relay{cfg: cfg, session: newSession(), stop: make(chan struct{}), hostClosed: make(chan struct{})}
 	limit := cfg.MaxLine
 	if limit <= 0 {
 		limit = DefaultMaxLine
 	}
-	r.toServer = pump{dir: ToServer, src: cfg.HostIn, dst: cfg.ServerIn, max: limit, inspectors: cfg.Inspectors, ended: &r.ended}
-	r.toHost = pump{dir: ToHost, src: cfg.ServerOut, dst: cfg.HostOut, max: limit, inspectors: cfg.Inspectors, ended: &r.ended}
+	r.toServer = pump{relay: r, dir: ToServer, src: cfg.HostIn, max: limit}
+	r.toHost = pump{relay: r, dir: ToHost, src: cfg.ServerOut, max: limit}
+	r.serverIn = newOutlet(cfg.ServerIn, &r.toServer.bytes, &r.toServer.progress)
+	r.hostOut = newOutlet(cfg.HostOut, &r.toHost.bytes, &r.toHost.progress)
+	r.toServer.dst, r.toHost.dst = r.serverIn, r.hostOut
 	return r
 }
 
 // Run relays until the server's output has ended and was delivered, which is
 // nil, until Stop, which is ErrStopped, or until something fails:
-// [*LineTooLongError], [*InspectError], or an error of a stream. In every case
-// it closes the server's stdin; after it has returned, nothing more is
-// forwarded. It may be called once.
+// [*LineTooLongError], [*ViolationsError], ErrDeaf, or an error of a stream. In
+// every case it closes the server's stdin, and forwards nothing more to the
+// host after it has returned. It may be called once, and Finish has to follow.
 func (r *Relay) Run() error {
 	defer r.closeServerIn()
 	defer r.ended.Store(true)
 
 	hostDone, serverDone := make(chan error, 1), make(chan error, 1)
+	go r.serverIn.run()
+	go r.hostOut.run()
 	go func() { hostDone <- r.runToServer() }()
 	go func() { serverDone <- r.toHost.run() }()
 
@@ -115,11 +136,6 @@ func (r *Relay) Run() error {
 // stdin is closed.
 func (r *Relay) runToServer() error {
 	err := r.toServer.run()
-	var werr *writeError
-	if errors.As(err, &werr) && serverHasClosed(err) {
-		r.closeServerIn()
-		err = r.toServer.discard()
-	}
 	if err == nil {
 		r.closeServerIn()
 		r.announce()
@@ -127,13 +143,8 @@ func (r *Relay) runToServer() error {
 	return err
 }
 
-// serverHasClosed says whether a write failed because nobody reads any more.
-func serverHasClosed(err error) bool {
-	return errors.Is(err, syscall.EPIPE) || errors.Is(err, os.ErrClosed) || errors.Is(err, io.ErrClosedPipe)
-}
-
-// Stop makes Run return at once. What is in flight is lost. It is safe to call
-// at any time and any number of times.
+// Stop makes Run return at once. What has been read and not been written is
+// lost. It is safe to call at any time and any number of times.
 func (r *Relay) Stop() { r.stopOnce.Do(func() { close(r.stop) }) }
 
 // HostClosed is closed when the host's input has ended and the server's stdin

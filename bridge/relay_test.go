@@ -4,11 +4,11 @@ import (
 	"bufio"
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"os"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 )
@@ -46,6 +46,7 @@ func start(t testing.TB, change func(*Config)) *ends {
 	e.relay = New(cfg)
 	go func() {
 		err := e.relay.Run()
+		e.relay.Finish(errGone, time.Second)
 		e.relayHostO.Close() // as the launcher's exit does
 		e.result <- err
 	}()
@@ -73,29 +74,15 @@ func (e *ends) waitHostClosed(t testing.TB) {
 	}
 }
 
-// recorder keeps what passes; it lets everything through but lines with a word.
-type recorder struct {
-	mu     sync.Mutex
-	seen   map[Direction][]byte
-	refuse string
+var errGone = &Error{CodeEnded, "ended", "the server has gone"}
+
+// note is a line with a message that may go either way.
+func note(text string) string {
+	return `{"jsonrpc":"2.0","method":"notifications/test","params":{"text":` + string(quote(text)) + "}}\n"
 }
 
-var errRefused = errors.New("not this one")
-
-func (r *recorder) Inspect(m *Message) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.refuse != "" && bytes.Contains(m.Line, []byte(r.refuse)) {
-		return errRefused
-	}
-	if r.seen == nil {
-		r.seen = map[Direction][]byte{}
-	}
-	r.seen[m.Direction] = append(r.seen[m.Direction], m.Line...)
-	if !m.Partial {
-		r.seen[m.Direction] = append(r.seen[m.Direction], '\n')
-	}
-	return nil
+func request(id int, method string) string {
+	return fmt.Sprintf(`{"jsonrpc":"2.0","id":%d,"method":%q,"params":{}}`+"\n", id, method)
 }
 
 // chunks reads data in pieces of pseudo-random size, with empty reads between.
@@ -121,55 +108,90 @@ type sink struct{ bytes.Buffer }
 
 func (*sink) Close() error { return nil }
 
-// FuzzExact: what goes in comes out, both ways, whatever the bytes, the pieces
-// they arrive in, and whether an inspector looks.
-func FuzzExact(f *testing.F) {
+// FuzzChunks: what comes out does not depend on the pieces in which it came in,
+// and is whole lines of what came in, in order and byte for byte.
+func FuzzChunks(f *testing.F) {
+	var table []byte
+	for _, h := range hostileLines(f) {
+		table = append(append(table, h.line...), '\n')
+	}
+	f.Add(table, table, uint64(7))
 	for _, s := range []string{
-		"", "\n", "\n\n\r\n", `{"jsonrpc":"2.0","id":1,"method":"ping"}` + "\n", "no line feed", "a\nb",
+		"", "\n", "\n\n\r\n", request(1, "ping"), "no line feed", note("a") + "b",
 		"\xff\xfe\x00\n\x1b]0;t\x07\n", strings.Repeat("x", 200) + "\n" + strings.Repeat("y", 90) + "\n\u2028",
 	} {
-		f.Add([]byte(s), []byte("answer\n"+s), uint64(len(s)))
+		f.Add([]byte(s), []byte(note("answer")+s), uint64(len(s)))
 	}
 	f.Fuzz(func(t *testing.T, in, out []byte, seed uint64) {
-		for _, inspect := range []bool{false, true} {
-			rec := &recorder{}
-			cfg := Config{
-				HostIn:    &chunks{in, rand.New(rand.NewPCG(seed, 1))},
-				ServerOut: &chunks{out, rand.New(rand.NewPCG(seed, 2))},
-				MaxLine:   max(len(in), len(out), 1),
-			}
-			if inspect {
-				cfg.Inspectors = []Inspector{rec}
-			}
-			toServer, toHost := &sink{}, &sink{}
-			cfg.ServerIn, cfg.HostOut = toServer, toHost
-			r := New(cfg)
-			if err := r.toServer.run(); err != nil {
+		whole, pieces := New(Config{}), New(Config{})
+		toServer, toHost := &sink{}, &sink{}
+		pieces.serverIn.dst, pieces.hostOut.dst = toServer, toHost
+		for _, side := range []struct {
+			data      []byte
+			got       *sink
+			one, many *pump
+		}{
+			{in, toServer, &whole.toServer, &pieces.toServer},
+			{out, toHost, &whole.toHost, &pieces.toHost},
+		} {
+			side.many.src = &chunks{side.data, rand.New(rand.NewPCG(seed, 1))}
+			if err := side.many.run(); err != nil && side.many.fatal == nil {
 				t.Fatal(err)
 			}
-			if err := r.toHost.run(); err != nil {
-				t.Fatal(err)
+			side.one.scan, side.one.array = newScanner(), newScanner()
+			var want []byte
+			lines := 0
+			for line := range bytes.Lines(side.data) {
+				if text, ok := bytes.CutSuffix(line, []byte("\n")); ok && side.one.fatal == nil {
+					before := bytes.Clone(text)
+					if kept := side.one.pass(text); kept != nil {
+						want = append(append(want, kept...), '\n')
+						lines++
+					}
+					if !bytes.Equal(text, before) {
+						t.Fatalf("%q was changed to %q", before, text)
+					}
+				}
 			}
-			if !bytes.Equal(toServer.Bytes(), in) || !bytes.Equal(toHost.Bytes(), out) {
-				t.Fatalf("in %q gave %q, out %q gave %q", in, toServer, out, toHost)
+			if !bytes.Equal(side.got.Bytes(), want) {
+				t.Fatalf("%q gave %q, want %q", side.data, side.got, want)
 			}
-			if inspect && (!bytes.Equal(rec.seen[ToServer], in) || !bytes.Equal(rec.seen[ToHost], out)) {
-				t.Fatalf("the inspector saw %q of %q", rec.seen, in)
-			}
-			s, h := r.Counts()
-			if s != counted(in) || h != counted(out) {
-				t.Fatalf("counts %+v of %q, %+v of %q", s, in, h, out)
+			if n := side.many.count(); n.Bytes != int64(len(want)) || n.Lines != int64(lines) {
+				t.Fatalf("counts %+v of %q", n, want)
 			}
 		}
 	})
 }
 
-func counted(b []byte) Count {
-	n := bytes.Count(b, []byte{'\n'})
-	if len(b) > 0 && b[len(b)-1] != '\n' {
-		n++
-	}
-	return Count{Bytes: int64(len(b)), Lines: int64(n)}
+// FuzzExact: what is in order comes out as it went in, both ways, whatever the
+// text and the pieces that it arrives in.
+func FuzzExact(f *testing.F) {
+	f.Add("hello\nworld", uint64(1))
+	f.Add("\u2028\x00\\\"\xff\U0001f600", uint64(2))
+	f.Fuzz(func(t *testing.T, text string, seed uint64) {
+		rng := rand.New(rand.NewPCG(seed, 3))
+		var data []byte
+		for part := range strings.SplitSeq(text, "\n") {
+			line := note(part)
+			switch rng.IntN(4) {
+			case 0:
+				line = strings.TrimSuffix(line, "\n") + "\r\n"
+			case 1:
+				line = " \t" + strings.ReplaceAll(line, `{"text":`, ` { "text"	: `)
+			}
+			data = append(data, line...)
+		}
+		for _, inspectors := range [][]Inspector{nil, {&refuser{}}} {
+			toServer, toHost := &sink{}, &sink{}
+			r := New(Config{HostIn: &chunks{data, rng}, ServerOut: &chunks{data, rng}, ServerIn: toServer, HostOut: toHost, Inspectors: inspectors})
+			if err := errors.Join(r.toServer.run(), r.toHost.run()); err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Equal(toServer.Bytes(), data) || !bytes.Equal(toHost.Bytes(), data) {
+				t.Fatalf("%q gave %q and %q", data, toServer, toHost)
+			}
+		}
+	})
 }
 
 // The whole relay over pipes: many lines of every size, with readers that take
@@ -186,9 +208,8 @@ func TestRelayOverPipes(t *testing.T) {
 		for i := range line {
 			line[i] = byte(' ' + rng.IntN(90))
 		}
-		data = append(append(data, line...), '\n')
+		data = append(data, note(string(line))...)
 	}
-	data = append(data, "the last one has no line feed"...)
 
 	e := start(t, nil)
 	go func() { // a server that echoes through a small buffer until it has all
@@ -220,40 +241,73 @@ func TestRelayOverPipes(t *testing.T) {
 		t.Fatal(err)
 	}
 	e.waitHostClosed(t)
-	if s, h := e.relay.Counts(); s != counted(data) || h != counted(data) {
-		t.Errorf("counts %+v and %+v, want %+v", s, h, counted(data))
+	want := Count{Bytes: int64(len(data)), Lines: 3000}
+	if s, h := e.relay.Counts(); s != want || h != want {
+		t.Errorf("counts %+v and %+v, want %+v", s, h, want)
 	}
 }
 
+// sized is a note whose line has size bytes without its line feed.
+func sized(size int) string {
+	return note(strings.Repeat("z", size-len(note(""))+1))
+}
+
 // A line of exactly the limit passes, one byte more does not, either way and
-// with small and large limits; the lines before it are delivered, and nothing
+// with small and large limits; the lines around it are delivered, and nothing
 // of it.
 func TestLineLimit(t *testing.T) {
-	for _, limit := range []int{1, 100, baseBuffer - 1, baseBuffer, baseBuffer + 1, DefaultMaxLine} {
+	for _, limit := range []int{100, baseBuffer - 1, baseBuffer, baseBuffer + 1, DefaultMaxLine} {
 		for _, d := range []Direction{ToServer, ToHost} {
-			whole := append(bytes.Repeat([]byte("z"), limit), '\n')
-			good := append([]byte("a\n"), whole...)
-			for name, tail := range map[string][]byte{
-				"with line feed":    append(bytes.Repeat([]byte("x"), limit+1), '\n'),
-				"without line feed": bytes.Repeat([]byte("x"), limit+1),
+			for name, tail := range map[string]string{
+				"with line feed":    sized(limit+1) + note("a"),
+				"twice as long":     sized(2*limit) + note("a"),
+				"without line feed": strings.TrimSuffix(sized(limit+1), "\n"),
 			} {
+				good := note("a") + sized(limit)
 				out := &sink{}
-				var src io.Reader = io.MultiReader(bytes.NewReader(good), bytes.NewReader(tail))
-				cfg := Config{HostIn: src, ServerOut: src, ServerIn: out, HostOut: out, MaxLine: limit}
+				var src io.Reader = io.MultiReader(strings.NewReader(good), strings.NewReader(tail))
+				var long []Event
+				cfg := Config{HostIn: src, ServerOut: src, ServerIn: out, HostOut: out, MaxLine: limit, Observe: func(e *Event) {
+					if e.Outcome != Passed {
+						long = append(long, *e)
+					}
+				}}
 				r := New(cfg)
 				p := map[Direction]*pump{ToServer: &r.toServer, ToHost: &r.toHost}[d]
-				var tooLong *LineTooLongError
-				if err := p.run(); !errors.As(err, &tooLong) || tooLong.Direction != d || tooLong.Limit != limit {
+				if err := p.run(); err != nil {
 					t.Errorf("limit %d, %s, %s: error %v", limit, d, name, err)
 				}
-				if !bytes.Equal(out.Bytes(), good) {
+				if strings.HasSuffix(tail, "\n") {
+					good += note("a")
+				}
+				if out.String() != good {
 					t.Errorf("limit %d, %s, %s: %d bytes delivered, want %d", limit, d, name, out.Len(), len(good))
+				}
+				if len(long) != 1 || long[0].Outcome != Malformed || long[0].Rule != ruleLength && long[0].Rule != rulePartial || long[0].Size <= limit {
+					t.Errorf("limit %d, %s, %s: events %+v", limit, d, name, long)
 				}
 			}
 		}
 	}
-	if got, want := (&LineTooLongError{ToHost, 16}).Error(), "relay server to host: line exceeds 16 bytes"; got != want {
-		t.Errorf("error reads %q, want %q", got, want)
+}
+
+// Who waits for a line that is too long is told, wherever in it the id is.
+func TestLongLineIsAnswered(t *testing.T) {
+	long := strings.Repeat("x", 300<<10)
+	for name, c := range map[string]struct{ host, server, want string }{
+		"request":           {`{"jsonrpc":"2.0","id":5,"method":"tools/call","params":{"name":"` + long + `"}}` + "\n", "", "5:-32600"},
+		"request, id last":  {`{"jsonrpc":"2.0","method":"tools/call","params":{"name":"` + long + `"},"id":5}` + "\n", "", "5:-32600"},
+		"response":          {request(1, "tools/call"), `{"jsonrpc":"2.0","id":1,"result":{"content":["` + long + `"]}}` + "\n", "1:-31002"},
+		"response, id last": {request(1, "tools/call"), `{"result":{"content":["` + long + `"],"id":7},"jsonrpc":"2.0","id":1}` + "\n", "1:-31002"},
+		"cut off":           {request(1, "tools/call"), `{"jsonrpc":"2.0","id":1,"result":{"content":["` + long, "1:-31002"},
+	} {
+		r := New(Config{HostIn: strings.NewReader(c.host), ServerOut: strings.NewReader(c.server), ServerIn: &sink{}, HostOut: &sink{}, MaxLine: 128 << 10})
+		if err := errors.Join(r.toServer.run(), r.toHost.run()); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if got := errorsOf(t, r.hostOut); got != c.want {
+			t.Errorf("%s: the host gets %s, want %s", name, got, c.want)
+		}
 	}
 }
 
@@ -261,11 +315,11 @@ func TestLineLimit(t *testing.T) {
 // before there is something to hold.
 func TestBufferShrinks(t *testing.T) {
 	for _, size := range []int{100 << 10, 2 << 20, 16 << 20} {
-		line := append(bytes.Repeat([]byte("q"), size), '\n')
-		const tail = (calm + 2) * len("small\n")
-		data := append(bytes.Clone(line), bytes.Repeat([]byte("small\n"), calm+2)...)
+		line, small := sized(size), note("small")
+		tail := (calm + 2) * len(small)
+		data := append([]byte(line), strings.Repeat(small, calm+2)...)
 		largest, after := 0, 0
-		p := pump{dir: ToHost, max: DefaultMaxLine, ended: &New(Config{}).ended}
+		p := &New(Config{HostOut: io.Discard}).toHost
 		p.src = readFunc(func(b []byte) (int, error) {
 			largest = max(largest, cap(p.buf))
 			after = cap(p.buf)
@@ -276,17 +330,16 @@ func TestBufferShrinks(t *testing.T) {
 			if n > tail { // the long line in pieces of a pipe, then line by line
 				n = min(n-tail, baseBuffer)
 			} else {
-				n = len("small\n")
+				n = len(small)
 			}
 			n = copy(b, data[:n])
 			data = data[n:]
 			return n, nil
 		})
-		p.dst = io.Discard
 		if err := p.run(); err != nil {
 			t.Fatal(err)
 		}
-		if largest <= size {
+		if largest < size {
 			t.Errorf("line of %d: buffer was never larger than %d", size, largest)
 		}
 		if largest > max(size*growth, baseBuffer)+1 || largest > DefaultMaxLine+1 {
@@ -302,28 +355,33 @@ type readFunc func([]byte) (int, error)
 
 func (f readFunc) Read(p []byte) (int, error) { return f(p) }
 
+// refuser refuses lines with a word.
+type refuser struct{ word string }
+
+func (r *refuser) Inspect(m *Message) error {
+	if r.word != "" && bytes.Contains(m.Line, []byte(r.word)) {
+		return errors.New("not this one")
+	}
+	return nil
+}
+
 func TestInspectorRefuses(t *testing.T) {
-	for _, d := range []Direction{ToServer, ToHost} {
-		rec := &recorder{refuse: "secret"}
-		e := start(t, func(c *Config) { c.Inspectors = []Inspector{rec} })
-		in, out := e.hostIn, e.serverIn
-		if d == ToHost {
-			in, out = e.serverOut, e.hostOut
-		}
-		if _, err := in.WriteString("one\ntwo\na secret one\nthree\n"); err != nil {
-			t.Fatal(err)
-		}
-		err := e.wait(t)
-		var refused *InspectError
-		if !errors.As(err, &refused) || refused.Direction != d || !errors.Is(err, errRefused) {
-			t.Fatalf("%s: error %v", d, err)
-		}
-		got, err := io.ReadAll(out)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if string(got) != "one\ntwo\n" {
-			t.Errorf("%s: delivered %q", d, got)
-		}
+	e := start(t, func(c *Config) { c.Inspectors = []Inspector{&refuser{"secret"}} })
+	e.hostIn.WriteString(note("one") + note("a secret") + request(1, "secret") + request(2, "tools/call") + note("two"))
+	e.hostIn.Close()
+	if got, _ := io.ReadAll(e.serverIn); string(got) != note("one")+request(2, "tools/call")+note("two") {
+		t.Errorf("the server got %q", got)
+	}
+	e.serverOut.WriteString(`{"jsonrpc":"2.0","id":2,"result":{"content":["secret"]}}` + "\n")
+	e.serverOut.Close()
+	want := ""
+	for _, id := range []string{"1", "2"} {
+		want += string((&Error{CodeRefused, ruleInspector, "not this one"}).line(id))
+	}
+	if got, _ := io.ReadAll(e.hostOut); string(got) != want {
+		t.Errorf("the host got %q, want %q", got, want)
+	}
+	if err := e.wait(t); err != nil {
+		t.Error(err)
 	}
 }
