@@ -82,6 +82,7 @@ func conversation(t testing.TB, era string) *judged {
 		`{"jsonrpc":"2.0","id":90,"method":"tools/call","params":{"name":"t"}}`,
 		`{"jsonrpc":"2.0","id":91,"method":"tools/call","params":{"name":"t"}}`,
 		`{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":91}}`,
+		`{"jsonrpc":"2.0","id":92,"method":"tools/call","params":{"name":"t"}}`,
 		`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"t"` + modern + `}}`,
 		`{"jsonrpc":"2.0","id":2,"method":"tools/list"}`,
 		`{"jsonrpc":"2.0","id":"s","method":"ping"}`,
@@ -90,7 +91,10 @@ func conversation(t testing.TB, era string) *judged {
 		j.passes(&j.toServer, line)
 	}
 	j.passes(&j.toHost, `{"jsonrpc":"2.0","id":90,"result":{"task":{"taskId":"known","status":"working"}}}`)
-	j.events = nil
+	if !j.Fail("92", errGone) {
+		t.Fatal("the call is not there")
+	}
+	j.hostOut.queue, j.serverIn.queue, j.events = nil, nil, nil
 	return j
 }
 

@@ -36,7 +36,7 @@ func (r *Relay) hostMessage(e *envelope) bool {
 		if ev.Method == methodCancelled {
 			id := s.get("requestId")
 			ev.ID = string(id)
-			r.session.withdrawn(canonicalID(id))
+			r.session.withdraw(canonicalID(id))
 		}
 		p.tell(ev)
 		return true

@@ -40,6 +40,7 @@ type pump struct {
 	src   io.Reader
 	dst   *outlet
 	max   int
+	raw   bool
 
 	scan, array *scanner
 	now         Event
@@ -72,6 +73,12 @@ func (p *pump) run() error {
 			return errEnded
 		}
 		fill := pending + n
+		if p.raw {
+			if err := p.write(p.buf[:n], bytes.Count(p.buf[:n], []byte{'\n'}), 0); err != nil {
+				return err
+			}
+			fill = pending
+		}
 		whole := 0 // bytes of buf that are whole lines
 		if last := bytes.LastIndexByte(p.buf[pending:fill], '\n'); last >= 0 {
 			whole = pending + last + 1

@@ -31,6 +31,11 @@ type Config struct {
 	// its line feed. 0 means DefaultMaxLine.
 	MaxLine int
 
+	// Raw passes on every byte as it is, as it comes, and judges nothing: for
+	// programs that are no MCP servers. There are no calls then, no events, and
+	// no limit for lines.
+	Raw bool
+
 	// Inspectors are asked in order about each message; the first error counts.
 	Inspectors []Inspector
 
@@ -80,8 +85,8 @@ func New(cfg Config) *Relay {
 	if limit <= 0 {
 		limit = DefaultMaxLine
 	}
-	r.toServer = pump{relay: r, dir: ToServer, src: cfg.HostIn, max: limit}
-	r.toHost = pump{relay: r, dir: ToHost, src: cfg.ServerOut, max: limit}
+	r.toServer = pump{relay: r, dir: ToServer, src: cfg.HostIn, max: limit, raw: cfg.Raw}
+	r.toHost = pump{relay: r, dir: ToHost, src: cfg.ServerOut, max: limit, raw: cfg.Raw}
 	r.serverIn = newOutlet(cfg.ServerIn, &r.toServer.bytes, &r.toServer.progress)
 	r.hostOut = newOutlet(cfg.HostOut, &r.toHost.bytes, &r.toHost.progress)
 	r.toServer.dst, r.toHost.dst = r.serverIn, r.hostOut

@@ -16,6 +16,7 @@ type session struct {
 	version string       // what the server answered to it
 	caps    capabilities // what the host declared with it
 
+	withdrawn  recent[*Call]    // calls that the host has cancelled
 	tokens     map[string]*Call // progress tokens of calls that wait
 	tasks      recent[task]     // by id
 	taskTokens recent[struct{}] // progress tokens that outlive their call in a task
@@ -29,7 +30,7 @@ type task struct{ tool, token string }
 func newSession() *session {
 	return &session{
 		host: newCalls(), server: newCalls(), tokens: map[string]*Call{},
-		tasks: newRecent[task](), taskTokens: newRecent[struct{}](),
+		withdrawn: newRecent[*Call](), tasks: newRecent[task](), taskTokens: newRecent[struct{}](),
 	}
 }
 
@@ -96,6 +97,13 @@ func (s *session) answered(id []byte) (*Call, Outcome) {
 	if c := s.host.open[string(id)]; c != nil {
 		return s.end(c.id, Duplicate), Answered
 	}
+	// "the response may arrive after the cancellation" (MCP 2025-11-25,
+	// Cancellation); with the end of a subscription it does.
+	if c, ok := s.withdrawn.get(id); ok {
+		s.withdrawn.forget(c.id)
+		s.host.done.add(c.id, Duplicate)
+		return c, Answered
+	}
 	return nil, s.host.unasked(id)
 }
 
@@ -156,14 +164,15 @@ func (s *session) progress(token []byte, now time.Time) bool {
 	return of
 }
 
-// withdrawn is a cancellation by the host.
-func (s *session) withdrawn(id []byte) {
+// withdraw is a cancellation by the host. A response may follow all the same.
+func (s *session) withdraw(id []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	// "The initialize request MUST NOT be cancelled by clients" (MCP
 	// 2025-11-25, Cancellation): it is answered all the same.
 	if c := s.host.open[string(id)]; c != nil && c.Method != methodInitialize {
 		s.end(c.id, Late)
+		s.withdrawn.add(c.id, c)
 	}
 }
 
@@ -210,6 +219,7 @@ func (s *session) closeTask(id string) {
 func (s *session) spoil(id []byte) *Call {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.withdrawn.forget(string(id))
 	return s.end(string(id), Late)
 }
 

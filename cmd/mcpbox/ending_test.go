@@ -56,7 +56,7 @@ func (l *launched) again(args ...string) *launched {
 func launchIn(t *testing.T, dir string, env, args []string) *launched {
 	t.Helper()
 	l := &launched{t: t, err: new(bytes.Buffer), state: filepath.Join(dir, "state")}
-	l.cmd = exec.Command("mcpbox", append([]string{"run", "--name", "test"}, args...)...)
+	l.cmd = exec.Command("mcpbox", append([]string{"run", "--raw", "--name", "test"}, args...)...)
 	l.cmd.Env = env
 	serverIn, in, err := os.Pipe()
 	if err != nil {

@@ -11,6 +11,9 @@ import (
 const (
 	eofGrace  = 1000 * time.Millisecond // after its stdin was closed
 	termGrace = 500 * time.Millisecond  // after SIGTERM
+
+	answerGrace    = time.Second            // for the host to read its last answers
+	eofAnswerGrace = 100 * time.Millisecond // where it is likely gone
 )
 
 // escalation ends the box step by step.

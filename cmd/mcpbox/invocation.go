@@ -25,6 +25,7 @@ type invocation struct {
 	cpus                      float64
 	staged                    bool
 	pids                      int64
+	raw                       bool // of run only
 	given                     func(flag string) bool
 	argv                      []string
 	installed                 *provided // if the command is a package runner's

@@ -32,3 +32,11 @@ func egressLayer(p *policy.Policy, filter *netfilter.Filter) sandbox.Layer {
 	}
 	return l
 }
+
+// relayLayer says what is in force for messages.
+func relayLayer(raw bool) sandbox.Layer {
+	if raw {
+		return sandbox.Layer{Name: "messages", State: sandbox.Missing, Detail: "--raw: every byte passes"}
+	}
+	return sandbox.Layer{Name: "messages", State: sandbox.Enforced, Detail: "only what the protocol allows passes"}
+}

@@ -39,6 +39,9 @@ Everything else of your files, your environment and the network is not there.
 Home and /tmp are empty, writable, and gone afterwards. What the server tries to
 reach and no --egress allows is refused, said on stderr, and recorded.
 
+Messages pass as they are, byte for byte, but only messages pass: what the Model
+Context Protocol does not allow is kept back, answered, and recorded.
+
 Where COMMAND is npx, npm exec, bunx, pnpm dlx or yarn dlx, the package is installed
 the first time, and exactly that is run from then on, without the registry; see
 mcpbox add and mcpbox packages.
@@ -57,6 +60,7 @@ itself failed or the policy cannot be enforced.`,
 		},
 	}
 	inv.addFlags(cmd)
+	cmd.Flags().BoolVar(&inv.raw, "raw", false, "the command is no MCP server, but a shell for example: pass every byte")
 	return cmd
 }
 
@@ -142,7 +146,7 @@ func run(inv *invocation, c console) error {
 	}
 	defer box.Kill()
 
-	layers := append(box.Layers(), egressLayer(p.policy, filter))
+	layers := append(box.Layers(), egressLayer(p.policy, filter), relayLayer(inv.raw))
 	record := startRecord(p, inv.argv, box, layers)
 	if err := j.Start(record); err != nil {
 		return fmt.Errorf("journal: %w", err)
@@ -162,7 +166,7 @@ func run(inv *invocation, c console) error {
 	lost := make(chan cover)
 	go watch.run(lost)
 	s := &session{box: box, console: c, journal: j, name: p.name, state: p.dirs.State, signals: signals, lost: lost, kill: live.kill,
-		maxLine: p.report.Limits.Message, full: p.report.Journal.Full, said: map[string]bool{}}
+		maxLine: p.report.Limits.Message, full: p.report.Journal.Full, raw: inv.raw, said: map[string]bool{}}
 	// Users who never look have their directory swept, too.
 	stopSettling := settle(func() {
 		runs.Sweep(p.dirs.Runtime)

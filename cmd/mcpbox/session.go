@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"syscall"
 	"time"
@@ -25,6 +26,7 @@ type session struct {
 	kill    <-chan struct{} // closed when a person wants it dead
 	maxLine int64
 	full    policy.FullMode // what to do when the journal cannot be written
+	raw     bool // it is no MCP server: judge nothing
 
 	relaying *bridge.Relay
 	said     map[string]bool // lost covers
@@ -49,16 +51,19 @@ func (s *session) relay() ending {
 		hostGone, stopWatch = nil, func() {}
 	}
 	defer stopWatch()
+	trouble := newMessages(s.journal, s.console, s.name)
 	s.relaying = bridge.New(bridge.Config{
 		HostIn: s.console.in, HostOut: s.console.out,
 		ServerIn: s.box.Stdin(), ServerOut: s.box.Stdout(),
 		MaxLine:  int(s.maxLine),
+		Raw:      s.raw,
+		Observe:  trouble.observe,
 		HostGone: hostGone,
 	})
-	stderrDone := make(chan struct{})
+	stderrDone, words := make(chan struct{}), &tail{}
 	go func() {
 		defer close(stderrDone)
-		bridge.CopyStderr(s.console.err, s.box.Stderr(), isTerminal(s.console.err))
+		bridge.CopyStderr(s.console.err, io.TeeReader(s.box.Stderr(), words), isTerminal(s.console.err))
 	}()
 	relayed := make(chan error, 1)
 	go func() { relayed <- s.relaying.Run() }()
@@ -81,10 +86,9 @@ func (s *session) relay() ending {
 	}
 	// The box is empty, so its stderr has an end; what it said last is often
 	// what matters.
-	select {
-	case <-stderrDone:
-	case <-time.After(termGrace):
-	}
+	waitFor(stderrDone, termGrace)
+	s.relaying.Finish(end.cause(words.lastWords()), s.answerGrace(caught))
+	trouble.end()
 	return end
 }
 
@@ -118,9 +122,6 @@ func (s *session) wait(relayed <-chan error, gone chan ending) (caught os.Signal
 			default:
 				failure = err
 				s.box.Kill()
-				if tooLong := (*bridge.LineTooLongError)(nil); errors.As(err, &tooLong) {
-					s.journal.Event(journal.Event{Kind: journal.LineTooLong, Detail: err.Error()})
-				}
 			}
 		case c := <-s.lost:
 			if err := s.uncovered(c); err != nil && failure == nil && ended == nil {
@@ -163,6 +164,21 @@ func (s *session) wait(relayed <-chan error, gone chan ending) (caught os.Signal
 	}
 	gone <- *ended
 	return caught, failure
+}
+
+// answerGrace is how long the host has to read the answers that mcpbox gives for
+// a server that is gone. One that has gone itself, or has sent a signal, reads
+// nothing any more.
+func (s *session) answerGrace(caught os.Signal) time.Duration {
+	select {
+	case <-s.relaying.HostClosed():
+		return eofAnswerGrace
+	default:
+	}
+	if caught != nil {
+		return eofAnswerGrace
+	}
+	return answerGrace
 }
 
 // uncovered deals with a lost cover. What was hidden must not stay open: that

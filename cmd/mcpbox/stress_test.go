@@ -35,7 +35,7 @@ func (s *stressed) list() []*runs.Run {
 
 // start starts a server that echoes.
 func (s *stressed) start(name string) (*exec.Cmd, io.WriteCloser, *bufio.Reader) {
-	cmd := exec.Command("mcpbox", "run", "--name", name, "--", "sh", "-c", `sleep 1000 & while read line; do echo "$line"; done`)
+	cmd := exec.Command("mcpbox", "run", "--raw", "--name", name, "--", "sh", "-c", `sleep 1000 & while read line; do echo "$line"; done`)
 	cmd.Dir, cmd.Env = s.dir, s.env
 	in, err := cmd.StdinPipe()
 	if err != nil {

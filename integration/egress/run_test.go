@@ -90,7 +90,7 @@ func (w *world) boxed(t *testing.T, a account, r row, secret string) ran {
 func (w *world) box(t *testing.T, a account, r row, args ...string) (*exec.Cmd, func() string) {
 	t.Helper()
 	const server = "client"
-	line := []string{w.file("mcpbox"), "run", "--name", server}
+	line := []string{w.file("mcpbox"), "run", "--raw", "--name", server}
 	if !r.alone {
 		line = append(line, "--ro", w.file("ca.pem"), "--ro", w.file("probe"))
 	}

@@ -67,7 +67,7 @@ func TestL8Failures(t *testing.T) {
 		{"unknown flag", []string{"--no-such-flag", "--", "/bin/true"}, 125, "no-such-flag"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			r := w.run(w.command(append([]string{needPrograms(t).launcher, "run", "--name", "probe"}, c.line...)...))
+			r := w.run(w.command(append([]string{needPrograms(t).launcher, "run", "--raw", "--name", "probe"}, c.line...)...))
 			if r.code != c.code || r.stdout != "" || !strings.HasPrefix(r.stderr, "mcpbox: ") || !strings.Contains(r.stderr, c.says) {
 				t.Errorf("want exit %d and a line about %q: %+v", c.code, c.says, r)
 			}

@@ -38,7 +38,7 @@ func (w *world) environment(more ...string) []string {
 
 // boxed is the command line that runs args in a box of the launcher.
 func (w *world) boxed(launcher string, args ...string) []string {
-	line := append([]string{launcher, "run", "--name", "probe"}, w.declared()...)
+	line := append([]string{launcher, "run", "--raw", "--name", "probe"}, w.declared()...)
 	return append(append(line, "--"), args...)
 }
 

@@ -41,7 +41,7 @@ func TestW7Refusals(t *testing.T) {
 	w.own()
 	launcher := w.In(".local/bin/mcpbox")
 	try := func(flags ...string) ran {
-		line := append([]string{launcher, "run", "--name", "probe"}, flags...)
+		line := append([]string{launcher, "run", "--raw", "--name", "probe"}, flags...)
 		return w.run(w.command(append(append(line, "--"), w.mark()...)...))
 	}
 	if r := try(w.declared()...); r.stdout != "ran\n" {
@@ -80,7 +80,7 @@ func TestW7BindAlias(t *testing.T) {
 	w.must(os.MkdirAll(w.In("alias"), 0o755))
 	w.own()
 	script := `mount --bind "$0" "$1" && shift 1 && exec setpriv --reuid "$UID_" --regid "$UID_" --clear-groups "$@"`
-	line := append([]string{needPrograms(t).launcher, "run", "--rw", w.In("alias"), "--"}, w.mark()...)
+	line := append([]string{needPrograms(t).launcher, "run", "--raw", "--rw", w.In("alias"), "--"}, w.mark()...)
 	cmd := w.command(append([]string{"/bin/sh", "-c", script, w.In(".config/mcpbox"), w.In("alias")}, line...)...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS}
 	cmd.Env = append(cmd.Env, "UID_="+strconv.Itoa(w.uid))
@@ -154,7 +154,7 @@ func TestN7NoNamespaces(t *testing.T) {
 	w := newWorld(t, false)
 	// Not the name that has a policy: in a user namespace of its own its
 	// directory would seem to belong to somebody else.
-	line := append([]string{needPrograms(t).launcher, "run", "--name", "other-name", "--rw", w.In("project"), "--"}, w.mark()...)
+	line := append([]string{needPrograms(t).launcher, "run", "--raw", "--name", "other-name", "--rw", w.In("project"), "--"}, w.mark()...)
 	for _, errno := range []unix.Errno{unix.EPERM, unix.ENOSPC, unix.EACCES} {
 		t.Run(unix.ErrnoName(errno), func(t *testing.T) {
 			shim := []string{w.probe(), "act", "no-namespaces", strconv.Itoa(int(errno))}

@@ -82,7 +82,7 @@ func (w *world) box(args ...string) *exec.Cmd {
 
 // boxWith is a command that runs args in a box with other declarations.
 func (w *world) boxWith(flags []string, args ...string) *exec.Cmd {
-	line := append([]string{needPrograms(w.t).launcher, "run", "--name", "probe"}, flags...)
+	line := append([]string{needPrograms(w.t).launcher, "run", "--raw", "--name", "probe"}, flags...)
 	return w.command(append(append(line, "--"), args...)...)
 }
 

@@ -167,7 +167,8 @@ func All() []Server {
 		{
 			ID: "elasticsearch", Argv: []string{module(".bin/mcp-server-elasticsearch")}, Env: map[string]string{"ES_URL": "http://127.0.0.1:9", "ES_API_KEY": "none"},
 			// Its OpenTelemetry asks which cloud it is in, and where to report to.
-			Dials: []string{"metadata.google.internal:80", "100.100.100.200:80", "169.254.169.254:80", "127.0.0.1:4318"},
+			Dials:  []string{"metadata.google.internal:80", "100.100.100.200:80", "169.254.169.254:80", "127.0.0.1:4318"},
+			Chatty: true,
 		},
 		{ID: "notion", Argv: []string{module(".bin/notion-mcp-server")}, Env: map[string]string{"NOTION_TOKEN": "ntn_none"}},
 		{ID: "slack", Argv: []string{module(".bin/mcp-server-slack")}, Env: map[string]string{"SLACK_BOT_TOKEN": "xoxb-none", "SLACK_TEAM_ID": "T0"}},

@@ -23,6 +23,8 @@ type Server struct {
 	// Dials is where the server connects to without being asked, "name:port" or
 	// "address:port". A box that does not allow it says so.
 	Dials []string
+	// Chatty is for a server that logs to stdout, too. mcpbox says so.
+	Chatty bool
 	// NoWork is for a server whose box may have no directory declared.
 	NoWork bool
 	// Calls are its test calls, in order. None means that every tool needs a
