@@ -56,7 +56,7 @@ func (r *Relay) Finish(err *Error, limit time.Duration) {
 
 // giveUp answers with err all calls that are newer than number, and those that
 // come with over, if that is not nil.
-func (r *Relay) giveUp(err, over *Error, number uint64) {
+func (r *Relay) giveUp(err, over *Error, number int64) {
 	for _, c := range r.session.close(over, number) {
 		r.hostOut.inject(err.line(c.ID))
 		r.report(&c, err)
@@ -70,7 +70,7 @@ func (r *Relay) report(c *Call, err *Error) {
 	}
 	now := time.Now()
 	r.cfg.Observe(&Event{
-		Time: now, Direction: ToHost, Kind: Response, Method: c.Method, Tool: c.Tool, ID: c.ID,
+		Time: now, Direction: ToHost, Kind: Response, Method: c.Method, Tool: c.Tool, ID: c.ID, Call: c.number,
 		Outcome: GivenUp, Rule: err.Rule, Detail: err.Message, Duration: now.Sub(c.Started),
 	})
 }

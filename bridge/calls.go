@@ -15,7 +15,7 @@ type Call struct {
 	Progress time.Time
 
 	id     string // canonical
-	number uint64 // grows with each request
+	number int64  // of the requests of both sides
 	modern bool   // of the stateless era
 	caps   capabilities
 	token  string // canonical progress token, or ""
@@ -47,16 +47,13 @@ const (
 // calls are the requests of one side that wait. Ids of the two sides have
 // nothing to do with each other.
 type calls struct {
-	open   map[string]*Call
-	done   recent[Outcome] // why a response is not awaited any more
-	number uint64
+	open map[string]*Call
+	done recent[Outcome] // why a response is not awaited any more
 }
 
 func newCalls() calls { return calls{open: map[string]*Call{}, done: newRecent[Outcome]()} }
 
 func (t *calls) add(c *Call) {
-	t.number++
-	c.number = t.number
 	t.done.forget(c.id) // a host that uses ids again
 	t.open[c.id] = c
 }
@@ -85,7 +82,7 @@ func (t *calls) list() []Call {
 	for _, c := range t.open {
 		all = append(all, *c)
 	}
-	slices.SortFunc(all, func(a, b Call) int { return int(int64(a.number) - int64(b.number)) })
+	slices.SortFunc(all, func(a, b Call) int { return int(a.number - b.number) })
 	return all
 }
 

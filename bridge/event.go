@@ -59,11 +59,15 @@ type Event struct {
 	Method    string // of a response: that of its request, where there is one
 	Tool      string // params.name of tools/call, also with its response
 	ID        string // as JSON, as written by who made the request; "" for none
-	Size      int    // bytes, without the line feed
+	// Call is the number of a request, from 1, and of its response. Requests of
+	// both sides are counted together; what was not passed on has no number.
+	Call      int64
+	Size      int // bytes, without the line feed
 	Outcome   Outcome
 	Rule      string        // what it broke, one word; "" where it passed
 	Detail    string        // the same in words, which may be the server's
 	Duration  time.Duration // of a response: since its request
+	ToolError bool          // of a response to tools/call: its result has isError
 	// Line holds the bytes of the message. They are the relay's; of a line that
 	// is too long to be held they are missing.
 	Line []byte

@@ -25,6 +25,7 @@ func (r *Relay) hostMessage(e *envelope) bool {
 		c.Started = ev.Time
 		taskID, _ := stringValue(s.get("taskId"), maxID)
 		r.session.begin(c, declared, taskID)
+		ev.Call = c.number
 		p.tell(ev)
 		return true
 	case Notification:
@@ -47,7 +48,7 @@ func (r *Relay) hostMessage(e *envelope) bool {
 		p.tell(ev.refuse(outcome, errUnasked))
 		return false
 	}
-	ev.Method, ev.Duration = c.Method, ev.Time.Sub(c.Started)
+	ev.Method, ev.Call, ev.Duration = c.Method, c.number, ev.Time.Sub(c.Started)
 	if err := r.inspect(ToServer, e, c.Method, ""); err != nil {
 		r.answerServer(c.ID, err)
 		p.tell(ev.refuse(Refused, err))

@@ -20,10 +20,11 @@ func (r *Relay) serverMessage(e *envelope) bool {
 		p.tell(ev.refuse(outcome, errUnasked))
 		return false
 	}
-	ev.ID, ev.Method, ev.Tool, ev.Duration = c.ID, c.Method, c.Tool, ev.Time.Sub(c.Started)
+	ev.ID, ev.Method, ev.Tool, ev.Call, ev.Duration = c.ID, c.Method, c.Tool, c.number, ev.Time.Sub(c.Started)
 	err, outcome := (*Error)(nil), Failed
 	if e.result != nil {
 		outcome = Answered
+		ev.ToolError = c.Method == methodCallTool && string(p.scan.get("isError")) == "true"
 		if text := p.scan.shape(c, e.result); text != "" {
 			err, outcome = &Error{CodeAnswer, ruleShape, "mcpbox does not pass the server's answer on: " + text}, Mismatched
 		}
@@ -111,6 +112,7 @@ func (r *Relay) serverRequest(e *envelope, ev *Event) bool {
 		p.tell(ev.refuse(Refused, err))
 		return false
 	}
+	ev.Call = c.number
 	p.tell(ev)
 	return true
 }

@@ -124,7 +124,7 @@ func endOfInput(err error) bool {
 // other in one write.
 func (p *pump) forward(batch []byte) error {
 	from, count := 0, 0 // batch[from:at] has passed and is not yet written
-	number := p.relay.session.calls()
+	number := p.relay.session.newest()
 	for at := 0; at < len(batch); {
 		end := at + bytes.IndexByte(batch[at:], '\n')
 		line := batch[at:end]
@@ -164,7 +164,7 @@ func (p *pump) forward(batch []byte) error {
 
 // write delivers b, which holds count lines. number is that of the newest call
 // before them: if nobody reads them, what was asked since is answered.
-func (p *pump) write(b []byte, count int, number uint64) error {
+func (p *pump) write(b []byte, count int, number int64) error {
 	if len(b) == 0 {
 		return nil
 	}

@@ -21,7 +21,8 @@ type session struct {
 	tasks      recent[task]     // by id
 	taskTokens recent[struct{}] // progress tokens that outlive their call in a task
 
-	over *Error // what a request gets once there is no server, nil before
+	number int64  // of the newest request of either
+	over   *Error // what a request gets once there is no server, nil before
 }
 
 // task is a call that goes on after its response.
@@ -34,11 +35,11 @@ func newSession() *session {
 	}
 }
 
-// calls is the number of the host's newest request.
-func (s *session) calls() uint64 {
+// newest is the number of the newest request.
+func (s *session) newest() int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.host.number
+	return s.number
 }
 
 func (s *session) batches() bool {
@@ -78,6 +79,8 @@ func (s *session) begin(c *Call, declared capabilities, taskID string) {
 	if c.Method == methodInitialize {
 		s.legacy, s.caps = true, declared
 	}
+	s.number++
+	c.number = s.number
 	s.host.add(c)
 	if c.token != "" {
 		s.tokens[c.token] = c
@@ -137,6 +140,8 @@ func (s *session) ask(c *Call) *Error {
 	case len(s.server.open) >= maxAsked:
 		return &Error{codeInternal, ruleMany, "too many requests wait for the client's answer"}
 	}
+	s.number++
+	c.number = s.number
 	s.server.add(c)
 	return nil
 }
@@ -231,7 +236,7 @@ func (s *session) fail(id string) *Call {
 }
 
 // close ends all calls of the host's, and answers all to come with over.
-func (s *session) close(over *Error, from uint64) []Call {
+func (s *session) close(over *Error, from int64) []Call {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if over != nil {

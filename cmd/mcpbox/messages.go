@@ -3,82 +3,101 @@ package main
 import (
 	"bytes"
 	"fmt"
-	"sync"
+	"sync/atomic"
 
 	"github.com/mcpbox/mcpbox/bridge"
 	"github.com/mcpbox/mcpbox/cmd/mcpbox/internal/journal"
 )
 
-// A server can send any number of lines that do not pass. Those of each kind are
-// recorded and said up to these numbers, and then counted.
+// A server can send any number of lines that do not pass. The journal has all of
+// them; stderr says the first of each run, and then how many more there were.
 const (
-	troubleRecorded = 200
-	troubleSaid     = 10
-	troubleQueued   = 64
+	troubleSaid   = 10
+	troubleQueued = 64
 )
 
-// messages records what the relay did not pass on. The relay does not wait for
-// it: what comes faster than the journal and stderr take it is counted.
+// messages records what goes between host and server, and says what did not
+// pass.
 type messages struct {
 	journal *journal.Journal
 	console console
 	name    string
 
-	queue      chan trouble
+	// The relay does not wait for a stderr that nobody reads.
+	queue      chan string
 	stop, done chan struct{}
-
-	mu     sync.Mutex
-	missed map[journal.Kind]int // not queued
-}
-
-// trouble is one such line.
-type trouble struct {
-	kind   journal.Kind
-	detail string
+	unsaid     atomic.Int64
 }
 
 func newMessages(j *journal.Journal, c console, name string) *messages {
 	m := &messages{
 		journal: j, console: c, name: name,
-		queue: make(chan trouble, troubleQueued), stop: make(chan struct{}), done: make(chan struct{}),
-		missed: map[journal.Kind]int{},
+		queue: make(chan string, troubleQueued), stop: make(chan struct{}), done: make(chan struct{}),
 	}
 	go m.run()
 	return m
 }
 
-// observe is the relay's observer.
+// observe is the relay's observer. A journal that cannot be written ends the
+// run, or does not, as the policy says, by its own way.
 func (m *messages) observe(e *bridge.Event) {
-	var t trouble
+	r := journal.Message{
+		Direction: journal.ToServer, Kind: journal.Noise, Method: e.Method, Tool: e.Tool, RPCID: e.ID, Call: e.Call,
+		Size: int64(e.Size) + 1, Duration: e.Duration, Reason: e.Detail,
+	}
+	if e.Direction == bridge.ToHost {
+		r.Direction = journal.ToHost
+	}
+	switch e.Kind {
+	case bridge.Request:
+		r.Kind = journal.Request
+	case bridge.Notification:
+		r.Kind = journal.Notification
+	case bridge.Response:
+		r.Kind = journal.Answer
+	}
+	trouble := ""
 	switch e.Outcome {
-	case bridge.Passed, bridge.Answered, bridge.Failed, bridge.GivenUp, bridge.Late, bridge.Stray:
-		return // as they come in honest sessions, too
+	case bridge.Passed:
+	case bridge.Answered:
+		if r.Outcome = journal.OK; e.ToolError {
+			r.Outcome = journal.ToolError
+		}
+	case bridge.Failed:
+		r.Outcome = journal.Failed
+	case bridge.GivenUp:
+		r.Outcome, r.Size = journal.Answered, 0
+	case bridge.Late, bridge.Stray: // as they come in honest sessions, too
+		r.Outcome = journal.Dropped
 	case bridge.Noise:
-		line := bytes.TrimRight(e.Line, " \t\r")
-		t = trouble{journal.Noise, string(line[:min(len(line), detailLength)])}
-		if len(line) > detailLength {
-			t.detail += "..."
+		r.Outcome = journal.Dropped
+		if e.Line != nil { // it is not too long to be there
+			r.Reason = cut(string(bytes.TrimRight(e.Line[:min(len(e.Line), detailLength+1)], " \t\r")))
 		}
+		trouble = "no message on stdout: " + r.Reason
+	case bridge.Forged, bridge.Duplicate:
+		r.Outcome, trouble = journal.Dropped, notPassed(e)
 	default:
-		t = trouble{journal.Violation, describeMessage(e)}
-		if e.Rule == "length" {
-			t.kind = journal.LineTooLong
-		}
+		r.Outcome, trouble = journal.Denied, notPassed(e)
+	}
+	m.journal.Message(r, e.Line)
+	if trouble == "" {
+		return
 	}
 	select {
-	case m.queue <- t:
+	case m.queue <- trouble:
 	default:
-		m.miss(t.kind)
+		m.unsaid.Add(1)
 	}
 }
 
-// describeMessage says what was wrong with a message.
-func describeMessage(e *bridge.Event) string {
+// notPassed says what was wrong with a message.
+func notPassed(e *bridge.Event) string {
 	what := string(e.Kind)
 	if e.Kind == bridge.Unknown {
 		what = "line"
 	}
-	text := fmt.Sprintf("%s %s, %s", e.Direction, what, e.Outcome)
+	text := fmt.Sprintf("not passed on: %s %s, %s", e.Direction, what, e.Outcome)
 	if e.Method != "" {
 		text += " (" + cut(e.Method) + ")"
 	}
@@ -88,64 +107,34 @@ func describeMessage(e *bridge.Event) string {
 	return fmt.Sprintf("%s, %d bytes: %s", text, e.Size, cut(e.Detail))
 }
 
-// run records what is queued until stop, and then what is left of it.
+// run says what is queued, until stop.
 func (m *messages) run() {
 	defer close(m.done)
-	seen := map[journal.Kind]int{}
-	for {
+	for said := 0; ; {
+		var text string
 		select {
-		case t := <-m.queue:
-			seen[t.kind]++
-			m.record(t, seen[t.kind])
-			continue
+		case text = <-m.queue:
 		default:
+			select {
+			case text = <-m.queue:
+			case <-m.stop:
+				if n := m.unsaid.Load(); n > 0 {
+					m.console.say("%s: %d more did not pass; to see them, type: mcpbox logs %s", m.name, n, m.name)
+				}
+				return
+			}
 		}
-		select {
-		case t := <-m.queue:
-			seen[t.kind]++
-			m.record(t, seen[t.kind])
-		case <-m.stop:
-			return
+		if said++; said > troubleSaid {
+			m.unsaid.Add(1)
+			continue
 		}
+		m.console.say("%s: %s", m.name, text)
 	}
 }
 
-// record deals with the nth of its kind.
-func (m *messages) record(t trouble, n int) {
-	if n > troubleRecorded {
-		m.miss(t.kind)
-		return
-	}
-	m.journal.Event(journal.Event{Kind: t.kind, Detail: t.detail})
-	switch {
-	case n > troubleSaid:
-		return
-	case t.kind == journal.Noise:
-		m.console.say("%s: no message on stdout: %s", m.name, t.detail)
-	default:
-		m.console.say("%s: not passed on: %s", m.name, t.detail)
-	}
-	if n == troubleSaid {
-		m.console.say("%s: more of this is only in the journal: mcpbox logs %s", m.name, m.name)
-	}
-}
-
-func (m *messages) miss(kind journal.Kind) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.missed[kind]++
-}
-
-// end records how much was not, once the relay has ended. A stderr that nobody
+// end says what is left to say, once the relay has ended. A stderr that nobody
 // reads does not hold it up for longer than termGrace.
 func (m *messages) end() {
 	close(m.stop)
 	waitFor(m.done, termGrace)
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for _, kind := range []journal.Kind{journal.Noise, journal.Violation, journal.LineTooLong} {
-		if n := m.missed[kind]; n > 0 {
-			m.journal.Event(journal.Event{Kind: kind, Detail: fmt.Sprintf("%d more of this kind, not recorded one by one", n)})
-		}
-	}
 }

@@ -26,7 +26,7 @@ type session struct {
 	kill    <-chan struct{} // closed when a person wants it dead
 	maxLine int64
 	full    policy.FullMode // what to do when the journal cannot be written
-	raw     bool // it is no MCP server: judge nothing
+	raw     bool            // it is no MCP server: judge nothing
 
 	relaying *bridge.Relay
 	said     map[string]bool // lost covers

@@ -70,10 +70,10 @@ const (
 )
 
 // Message writes a record "message", at most 100 ms late. body is the message
-// itself; what is kept of it is the policy's decision.
+// itself, nil where it is not there; what is kept of it is the policy's decision.
 func (j *Journal) Message(m Message, body []byte) error {
 	m.Digest, m.Body = "", ""
-	if j.bodies != policy.BodyNone {
+	if j.bodies != policy.BodyNone && body != nil {
 		sum := sha256.Sum256(body)
 		m.Digest = hex.EncodeToString(sum[:])
 	}

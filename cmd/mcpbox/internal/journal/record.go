@@ -46,12 +46,6 @@ const (
 	// CoverLost is a protected or hidden file that a program of the host has
 	// exchanged, so that it lies open to the box.
 	CoverLost Kind = "cover_lost"
-	// LineTooLong is a message over the limit.
-	LineTooLong Kind = "line_too_long"
-	// Noise is a line on the server's stdout that is no message, and Violation a
-	// message that was not passed on.
-	Noise     Kind = "noise"
-	Violation Kind = "violation"
 	// Signal is a signal that the launcher received or sent.
 	Signal Kind = "signal"
 	// Frozen, Thawed, CutOff and Restored are what a person did to the run, by
