@@ -46,7 +46,7 @@ func TestInstallChangedTarball(t *testing.T) {
 			}
 			// Without a pin there is nothing to compare it with: this is the control.
 			if c.name == "the tarball and its hash" {
-				if stdout, _, _ := o.mcpbox("run", "--name", "new", "--", "npx", "-y", "greeter"); !strings.Contains(stdout, "evil") {
+				if stdout, _, _ := o.mcpbox("run", "--raw", "--name", "new", "--", "npx", "-y", "greeter"); !strings.Contains(stdout, "evil") {
 					t.Error("the changed package cannot be installed at all")
 				}
 			}
