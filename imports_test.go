@@ -48,7 +48,7 @@ var arrows = []arrow{{
 }, {
 	from:   []string{"cmd/mcpbox", "policy", "profiles", "sandbox", "sandbox/native/...", "bridge/...", "netfilter/..."},
 	may:    []string{"..."},
-	not:    []string{"github.com/modelcontextprotocol/...", "testing", "github.com/rogpeppe/go-internal/testscript/...", "html/template", "net/http", "net/http/...", "crypto/tls", "github.com/containerd/..."},
+	not:    []string{"github.com/modelcontextprotocol/...", "testing", "github.com/go-json-experiment/...", "github.com/rogpeppe/go-internal/testscript/...", "html/template", "net/http", "net/http/...", "crypto/tls", "github.com/containerd/..."},
 	reason: "these cost every start of every server milliseconds and megabytes, for what only tests, pages or another backend need.",
 }}
 

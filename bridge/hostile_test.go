@@ -133,7 +133,7 @@ func errorsOf(t testing.TB, o *outlet) string {
 func TestHostile(t *testing.T) {
 	for _, h := range hostileLines(t) {
 		t.Run(strconv.Itoa(h.number), func(t *testing.T) {
-			j := conversation(t, strings.TrimLeft(h.who, "hostserv"))
+			j := conversation(t, strings.TrimLeft(h.who, "hosterv"))
 			p, back, other := &j.toServer, j.hostOut, j.serverIn
 			if strings.HasPrefix(h.who, "server") {
 				p, back, other = &j.toHost, j.serverIn, j.hostOut

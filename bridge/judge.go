@@ -139,7 +139,7 @@ func (p *pump) tell(ev *Event) {
 }
 
 // refuse finishes the event of a message that is kept back.
-func (ev *Event) refuse(o Outcome, err *Error) *Event {
-	ev.Outcome, ev.Rule, ev.Detail = o, err.Rule, err.Message
-	return ev
+func (e *Event) refuse(o Outcome, err *Error) *Event {
+	e.Outcome, e.Rule, e.Detail = o, err.Rule, err.Message
+	return e
 }

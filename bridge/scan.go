@@ -23,7 +23,6 @@ const (
 type span struct{ start, end int }
 
 func (s span) of(line []byte) []byte { return line[s.start:s.end] }
-func (s span) empty() bool           { return s.start == s.end }
 
 // member is one member of an object of a scanned line.
 type member struct {

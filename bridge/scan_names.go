@@ -146,9 +146,9 @@ func (s *scanner) canonical(k key, names naming, buffer int) []byte {
 			}
 		}
 	default:
-		runes := []rune(string(bytes.TrimRight(out, "\x00")))
+		text := string(bytes.TrimRight(out, "\x00"))
 		out = out[:0]
-		for _, r := range runes {
+		for _, r := range text {
 			out = utf8.AppendRune(out, foldRune(r))
 		}
 	}

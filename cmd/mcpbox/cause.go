@@ -16,6 +16,8 @@ func (e ending) cause(lastWords string) *bridge.Error {
 	var tooLong *bridge.LineTooLongError
 	var violations *bridge.ViolationsError
 	switch {
+	case e.exit.Exceeded != nil:
+		err.Rule, err.Message = e.exit.Exceeded.Limit, "the server was "+describeExceeded(e.exit.Exceeded)
 	case errors.As(e.err, &tooLong):
 		err.Rule, err.Message = "length", "mcpbox has ended the server: "+e.err.Error()
 	case errors.As(e.err, &violations), errors.Is(e.err, bridge.ErrDeaf):
@@ -23,7 +25,7 @@ func (e ending) cause(lastWords string) *bridge.Error {
 	case e.err != nil:
 		err.Rule, err.Message = "failure", "mcpbox has ended the server: "+e.err.Error()
 	case e.killed:
-		err.Rule, err.Message = "killed", "the server was "+reasonKilled
+		err.Rule, err.Message = "killed", "the server was "+e.why
 		return err // what it said has nothing to do with it
 	case e.caught != nil:
 		err.Rule, err.Message = "ended", "mcpbox was ended by the signal "+e.caught.String()

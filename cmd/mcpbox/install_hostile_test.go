@@ -38,7 +38,7 @@ func TestInstallChangedTarball(t *testing.T) {
 				t.Fatal(err)
 			}
 			stdout, stderr, code := o.mcpbox(line...)
-			if code != exitFailure || strings.Contains(stdout, "evil") || !strings.Contains(stderr, "EINTEGRITY") {
+			if code != exitFailure || strings.Contains(stdout+stderr, "evil") || !strings.Contains(stderr, "EINTEGRITY") {
 				t.Errorf("code %d\n%s%s", code, stdout, stderr)
 			}
 			if list := o.entries(); len(list) != 0 {
