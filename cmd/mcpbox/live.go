@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -15,6 +16,7 @@ import (
 	"github.com/mcpbox/mcpbox/cmd/mcpbox/internal/quarantine"
 	"github.com/mcpbox/mcpbox/cmd/mcpbox/internal/runs"
 	"github.com/mcpbox/mcpbox/netfilter"
+	"github.com/mcpbox/mcpbox/policy"
 	"github.com/mcpbox/mcpbox/sandbox"
 )
 
@@ -35,6 +37,7 @@ type live struct {
 	filter  *netfilter.Filter
 	traffic *traffic
 	journal *journal.Journal
+	explain func() *policy.Explanation
 	server  *control.Server
 
 	kill   chan struct{} // closed when the run is to be killed
@@ -94,6 +97,8 @@ func (l *live) do(v control.Verb, peer int) (*control.Status, error) {
 		return nil, errors.New("its server has ended")
 	}
 	switch v {
+	case control.Describe:
+		return l.describe(peer)
 	case control.Freeze:
 		if err := l.box.Freeze(); err != nil {
 			l.changed(&l.frozen, false, journal.Thawed, "the box cannot be frozen")
@@ -125,6 +130,24 @@ func (l *live) changed(state *atomic.Bool, to bool, kind journal.Kind, detail st
 }
 
 func by(v control.Verb, peer int) string { return fmt.Sprintf("by mcpbox %s, process %d", v, peer) }
+
+// description is what a snapshot says of a run beside what the kernel knows.
+type description struct {
+	Policy      *policy.Explanation `json:"policy"`
+	Connections []carried           `json:"connections"` // that the filter carries
+}
+
+// describe says what the run may do and does. It is taken down that somebody has
+// asked.
+func (l *live) describe(peer int) (*control.Status, error) {
+	s := l.status()
+	data, err := json.Marshal(description{l.explain(), l.traffic.carrying()})
+	if err != nil {
+		return nil, err
+	}
+	s.Description = data
+	return s, l.journal.Event(journal.Event{Kind: journal.SnapshotTaken, Detail: by("snapshot", peer)})
+}
 
 func (l *live) status() *control.Status {
 	s := &control.Status{

@@ -35,7 +35,7 @@ command in your host's mcpServers.`,
 	root.SetIn(c.in)
 	root.AddCommand(runCommand(c), explainCommand(c), checkCommand(c), profilesCommand(c), doctorCommand(c), versionCommand(c),
 		psCommand(c), logsCommand(c), changesCommand(c), killCommand(), freezeCommand(), thawCommand(), cutCommand(), restoreCommand(),
-		quarantineCommand(c), releaseCommand(), addCommand(c), updateCommand(c), packagesCommand(c))
+		quarantineCommand(c), releaseCommand(), snapshotCommand(c), addCommand(c), updateCommand(c), packagesCommand(c))
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return &usageError{cmd, err}
 	})

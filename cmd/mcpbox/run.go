@@ -152,7 +152,8 @@ func run(inv *invocation, c console) error {
 		return fmt.Errorf("journal: %w", err)
 	}
 	recording()
-	live := &live{box: box, filter: filter, traffic: traffic, journal: j, kill: make(chan struct{})}
+	live := &live{box: box, filter: filter, traffic: traffic, journal: j, kill: make(chan struct{}),
+		explain: func() *policy.Explanation { return policy.Explain(p.policy, p.spec, p.report) }}
 	if err := live.begin(own, record, layers, started); err != nil {
 		notStarted(err)
 		return err

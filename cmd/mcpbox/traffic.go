@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -37,6 +39,7 @@ type traffic struct {
 	recorded int
 	tallies  map[netfilter.Event]*tally
 	order    []*tally
+	carried  map[carried]int64 // connections that are open
 	kept     map[netfilter.Kind]int
 	beyond   map[netfilter.Kind]int // events about destinations that are not kept
 	unsaid   []netfilter.Event
@@ -55,7 +58,8 @@ type tally struct {
 // newTraffic returns one that keeps who reports waiting until release: nothing
 // connects before there is a record of the run.
 func newTraffic(j *journal.Journal, c console, name string) *traffic {
-	t := &traffic{journal: j, console: c, name: name, tallies: map[netfilter.Event]*tally{}, kept: map[netfilter.Kind]int{}, beyond: map[netfilter.Kind]int{}}
+	t := &traffic{journal: j, console: c, name: name, tallies: map[netfilter.Event]*tally{}, kept: map[netfilter.Kind]int{}, beyond: map[netfilter.Kind]int{},
+		carried: map[carried]int64{}}
 	t.mu.Lock()
 	return t
 }
@@ -67,6 +71,7 @@ func (t *traffic) report(e netfilter.Event) {
 	t.countNow(e)
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.carry(e)
 	key := e
 	key.Sent, key.Received, key.Duration = 0, 0, 0
 	switch e.Kind {
@@ -99,6 +104,43 @@ func (t *traffic) report(e netfilter.Event) {
 		sum.written++
 		t.journal.Connect(record(e, 0))
 	}
+}
+
+// carried is where open connections lead.
+type carried struct {
+	Name    string     `json:"name,omitempty"`
+	Address netip.Addr `json:"address"`
+	Port    uint16     `json:"port"`
+	Rule    string     `json:"rule"`
+	Count   int64      `json:"count"`
+}
+
+// carry keeps what snapshots show. There are never more than can be open at once.
+func (t *traffic) carry(e netfilter.Event) {
+	key := carried{Name: e.Name, Address: e.Address, Port: e.Port, Rule: e.Rule}
+	switch e.Kind {
+	case netfilter.Connected:
+		t.carried[key]++
+	case netfilter.Closed:
+		if t.carried[key]--; t.carried[key] <= 0 {
+			delete(t.carried, key)
+		}
+	}
+}
+
+// carrying lists the open connections, by where they lead.
+func (t *traffic) carrying() []carried {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	list := []carried{}
+	for c, n := range t.carried {
+		c.Count = n
+		list = append(list, c)
+	}
+	slices.SortFunc(list, func(a, b carried) int {
+		return cmp.Or(strings.Compare(a.Name, b.Name), a.Address.Compare(b.Address), cmp.Compare(a.Port, b.Port))
+	})
+	return list
 }
 
 // countNow keeps the figures that ps shows.

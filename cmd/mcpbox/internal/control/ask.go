@@ -25,7 +25,7 @@ type RefusedError struct{ Reason string }
 func (e *RefusedError) Error() string { return e.Reason }
 
 // Ask has the launcher at the socket do what v says, within d. The status is
-// that of Query. An error is [ErrSilent], [ErrGone], a [*RefusedError], or one
+// that of Query and Describe. An error is [ErrSilent], [ErrGone], a [*RefusedError], or one
 // of this process's own.
 func Ask(socket string, v Verb, d time.Duration) (Status, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), d)
@@ -52,7 +52,7 @@ func Ask(socket string, v Verb, d time.Duration) (Status, error) {
 		return Status{}, fmt.Errorf("its launcher's answer: %w", err)
 	case r.Error != "":
 		return Status{}, &RefusedError{r.Error}
-	case v == Query && r.Status == nil:
+	case (v == Query || v == Describe) && r.Status == nil:
 		return Status{}, errors.New("its launcher's answer has no status")
 	case r.Status == nil:
 		return Status{}, nil

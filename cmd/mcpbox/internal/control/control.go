@@ -32,9 +32,11 @@ const (
 	Cut     Verb = "cut"     // end its connections, and refuse new ones
 	Restore Verb = "restore" // allow again what the policy allows
 	Kill    Verb = "kill"    // begin to end the run
+
+	Describe Verb = "describe" // status, and what the run may do and does, for a snapshot
 )
 
-var verbs = []Verb{Query, Freeze, Thaw, Cut, Restore, Kill}
+var verbs = []Verb{Query, Freeze, Thaw, Cut, Restore, Kill, Describe}
 
 // Status is how a run is at one moment.
 type Status struct {
@@ -47,11 +49,13 @@ type Status struct {
 	Memory      int64         `json:"memoryBytes"`
 	Connections int64         `json:"connections"` // that are open
 	Denied      int64         `json:"denied"`      // connections and names, since the start
+	// Description is the answer to Describe.
+	Description json.RawMessage `json:"description,omitempty"`
 }
 
 const (
 	maxRequest = 256
-	maxReply   = 64 << 10
+	maxReply   = 64 << 20
 )
 
 type request struct {

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -57,11 +58,11 @@ func TestAsk(t *testing.T) {
 		}
 		return nil, nil
 	})
-	if got, err := Ask(socket, Query, time.Minute); err != nil || got != want {
+	if got, err := Ask(socket, Query, time.Minute); err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v, %v", got, err)
 	}
 	for _, v := range []Verb{Freeze, Thaw, Restore, Kill} {
-		if got, err := Ask(socket, v, time.Minute); err != nil || got != (Status{}) || last.Load() != v {
+		if got, err := Ask(socket, v, time.Minute); err != nil || !reflect.DeepEqual(got, Status{}) || last.Load() != v {
 			t.Errorf("%s: %+v, %v; the server did %v", v, got, err, last.Load())
 		}
 	}

@@ -19,7 +19,7 @@ const (
 )
 
 // Handler does what a verb says, for the process peer. It is called from many
-// goroutines at once. The status is for Query.
+// goroutines at once. The status is for Query and Describe.
 type Handler func(v Verb, peer int) (*Status, error)
 
 // Server answers at a control socket.

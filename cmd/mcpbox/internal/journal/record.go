@@ -54,6 +54,8 @@ const (
 	Thawed   Kind = "thawed"
 	CutOff   Kind = "cut"
 	Restored Kind = "restored"
+	// SnapshotTaken is a look at the run by mcpbox snapshot.
+	SnapshotTaken Kind = "snapshot"
 	// KilledOutright is a run whose launcher did not answer, and so has no
 	// record of its end.
 	KilledOutright Kind = "killed_outright"

@@ -39,6 +39,12 @@ func Child(pid int) (Process, error) {
 // valid keeps out what kill(2) takes for groups, and PID 1 of the machine.
 func (p Process) valid() bool { return p.PID > 1 }
 
+// Lives reports whether the process is there.
+func (p Process) Lives() bool {
+	now, err := readStat(p.PID)
+	return err == nil && now.start == p.Start
+}
+
 // Kill ends the process. One that has ended already is no error.
 func (p Process) Kill() error {
 	if !p.valid() {

@@ -1,0 +1,265 @@
+package snapshot
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Process is a process of the box, as proc(5) has it. Text that the process chose
+// is text: it may say anything.
+type Process struct {
+	PID     int      `json:"pid"`
+	BoxPID  int      `json:"boxPid"` // its number in the box
+	Parent  int      `json:"parent"`
+	Command string   `json:"comm"`
+	Argv    []string `json:"argv"`
+	Exe     string   `json:"exe"`
+	Cwd     string   `json:"cwd"`
+	State   string   `json:"state"` // a letter: T is stopped
+	Threads int      `json:"threads"`
+	// The times are in clock ticks, of which there are 100 in a second: used in
+	// user mode, in the kernel, and when it started, since the machine did.
+	User   uint64 `json:"userTicks"`
+	System uint64 `json:"systemTicks"`
+	Start  uint64 `json:"startTicks"`
+	// Environment has the names of its variables. The values are left out.
+	Environment []string     `json:"environment"`
+	Files       []Descriptor `json:"files"`
+	Failed      []string     `json:"failed,omitempty"` // what could not be read
+}
+
+// Descriptor is an open file of a process.
+type Descriptor struct {
+	FD    int    `json:"fd"`
+	Link  string `json:"link"`
+	Flags string `json:"flags"` // octal, as of open(2)
+	At    int64  `json:"pos"`
+}
+
+const (
+	mostProcesses   = 10_000
+	mostDescriptors = 20_000 // of a process
+	mostText        = 1 << 20
+	mostMaps        = 16 << 20
+)
+
+// Members are the processes in the PID namespace of the process box, in the order
+// of their numbers.
+func Members(box int) ([]int, error) {
+	ns, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/pid", box))
+	if err != nil {
+		return nil, err
+	}
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return nil, err
+	}
+	var list []int
+	for _, e := range entries {
+		pid, err := strconv.Atoi(e.Name())
+		if err != nil {
+			continue
+		}
+		if of, err := os.Readlink("/proc/" + e.Name() + "/ns/pid"); err == nil && of == ns {
+			list = append(list, pid)
+		}
+	}
+	slices.Sort(list)
+	return list, nil
+}
+
+// Processes takes what is known of the processes, and of the network and the
+// mounts that they share. The first one is the box's PID 1.
+func (s *Snapshot) Processes(pids []int) error {
+	if len(pids) > mostProcesses {
+		s.LeaveOut("all but %d of %d processes", mostProcesses, len(pids))
+		pids = pids[:mostProcesses]
+	}
+	if err := errors.Join(s.Dir("maps"), s.Dir("net")); err != nil {
+		return err
+	}
+	list := []Process{}
+	for _, pid := range pids {
+		p, err := process(pid)
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ESRCH) {
+			s.LeaveOut("process %d, which ended meanwhile", pid)
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		list = append(list, p)
+		if err := s.proc(fmt.Sprintf("maps/%d", pid), pid, "maps"); err != nil {
+			return err
+		}
+	}
+	if len(pids) > 0 {
+		for _, name := range []string{"tcp", "tcp6", "udp", "udp6", "raw", "raw6", "icmp", "icmp6", "unix", "packet", "netlink", "dev", "route", "snmp"} {
+			if err := s.proc("net/"+name, pids[0], "net/"+name); err != nil {
+				return err
+			}
+		}
+		if err := s.proc("mountinfo", pids[0], "mountinfo"); err != nil {
+			return err
+		}
+	}
+	return s.JSON("processes.json", list)
+}
+
+// proc copies a file of a process, if it can be read.
+func (s *Snapshot) proc(to string, pid int, name string) error {
+	file, err := os.Open(fmt.Sprintf("/proc/%d/%s", pid, name))
+	if err != nil {
+		if !errors.Is(err, fs.ErrNotExist) { // no such protocol
+			s.LeaveOut("%s: %v", to, err)
+		}
+		return nil
+	}
+	defer file.Close()
+	return s.Copy(to, file, mostMaps)
+}
+
+func process(pid int) (Process, error) {
+	dir := fmt.Sprintf("/proc/%d/", pid)
+	p := Process{PID: pid, Argv: []string{}, Environment: []string{}, Files: []Descriptor{}}
+	stat, err := os.ReadFile(dir + "stat")
+	if err != nil {
+		return p, err
+	}
+	if err := p.readStat(stat); err != nil {
+		return p, err
+	}
+	failed := func(what string, err error) {
+		if err != nil {
+			p.Failed = append(p.Failed, what+": "+err.Error())
+		}
+	}
+	status, err := os.ReadFile(dir + "status")
+	failed("status", err)
+	p.BoxPID = boxPID(status)
+	p.Exe, err = os.Readlink(dir + "exe")
+	failed("exe", err)
+	p.Cwd, err = os.Readlink(dir + "cwd")
+	failed("cwd", err)
+	argv, err := readSome(dir + "cmdline")
+	failed("cmdline", err)
+	if len(argv) > 0 {
+		p.Argv = strings.Split(strings.TrimSuffix(string(argv), "\x00"), "\x00")
+	}
+	environ, err := readSome(dir + "environ")
+	failed("environ", err)
+	p.Environment = names(environ)
+	p.Files, err = descriptors(dir)
+	failed("fd", err)
+	return p, nil
+}
+
+// readStat reads proc_pid_stat(5).
+func (p *Process) readStat(data []byte) error {
+	from, to := bytes.IndexByte(data, '('), bytes.LastIndexByte(data, ')')
+	if from < 0 || to < from {
+		return fmt.Errorf("process %d: no name in its stat", p.PID)
+	}
+	field := strings.Fields(string(data[to+1:]))
+	if len(field) < 20 {
+		return fmt.Errorf("process %d: its stat has %d fields", p.PID, len(field)+2)
+	}
+	p.Command, p.State = string(data[from+1:to]), field[0]
+	var bad [5]error
+	p.Parent, bad[0] = strconv.Atoi(field[1])
+	p.User, bad[1] = strconv.ParseUint(field[11], 10, 64)
+	p.System, bad[2] = strconv.ParseUint(field[12], 10, 64)
+	p.Threads, bad[3] = strconv.Atoi(field[17])
+	p.Start, bad[4] = strconv.ParseUint(field[19], 10, 64)
+	return errors.Join(bad[:]...)
+}
+
+// boxPID is the number of a process in its own namespace, by its status.
+func boxPID(status []byte) int {
+	for line := range bytes.Lines(status) {
+		if rest, ok := bytes.CutPrefix(line, []byte("NSpid:")); ok {
+			field := strings.Fields(string(rest))
+			if len(field) == 0 {
+				return 0
+			}
+			n, _ := strconv.Atoi(field[len(field)-1])
+			return n
+		}
+	}
+	return 0
+}
+
+// names are the names of variables in an environment. A process can write there
+// what it likes, so what looks like none is left out.
+func names(environ []byte) []string {
+	list := []string{}
+	for entry := range bytes.SplitSeq(environ, []byte{0}) {
+		name, _, ok := bytes.Cut(entry, []byte("="))
+		if !ok || len(name) == 0 || len(name) > 256 {
+			continue
+		}
+		plain := !slices.ContainsFunc(name, func(c byte) bool {
+			return (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '_'
+		})
+		if plain {
+			list = append(list, string(name))
+		}
+	}
+	return list
+}
+
+func descriptors(dir string) ([]Descriptor, error) {
+	list := []Descriptor{}
+	open, err := os.Open(dir + "fd")
+	if err != nil {
+		return list, err
+	}
+	defer open.Close()
+	fds, err := open.Readdirnames(mostDescriptors)
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	for _, name := range fds {
+		d := Descriptor{}
+		var bad error
+		if d.FD, bad = strconv.Atoi(name); bad != nil {
+			continue
+		}
+		if d.Link, bad = os.Readlink(filepath.Join(dir, "fd", name)); bad != nil {
+			continue // it was closed
+		}
+		info, _ := os.ReadFile(filepath.Join(dir, "fdinfo", name))
+		for line := range bytes.Lines(info) {
+			if key, value, ok := strings.Cut(string(line), ":"); ok && key == "flags" {
+				d.Flags = strings.TrimSpace(value)
+			} else if ok && key == "pos" {
+				d.At, _ = strconv.ParseInt(strings.TrimSpace(value), 10, 64)
+			}
+		}
+		list = append(list, d)
+	}
+	slices.SortFunc(list, func(a, b Descriptor) int { return a.FD - b.FD })
+	if err == nil && len(fds) == mostDescriptors {
+		err = fmt.Errorf("only %d are listed", mostDescriptors)
+	}
+	return list, err
+}
+
+func readSome(path string) ([]byte, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	return io.ReadAll(io.LimitReader(file, mostText))
+}
