@@ -25,7 +25,7 @@ type Process struct {
 	Argv    []string `json:"argv"`
 	Exe     string   `json:"exe"`
 	Cwd     string   `json:"cwd"`
-	State   string   `json:"state"` // a letter: T is stopped
+	State   string   `json:"state"` // a letter, see proc_pid_stat(5)
 	Threads int      `json:"threads"`
 	// The times are in clock ticks, of which there are 100 in a second: used in
 	// user mode, in the kernel, and when it started, since the machine did.
