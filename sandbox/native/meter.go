@@ -43,6 +43,12 @@ func newMeter(b *box, mounts []wire.Mount) *meter {
 		}
 		m.tmpfs = append(m.tmpfs, os.NewFile(uintptr(fd), mount.Target))
 	}
+	for _, s := range b.staged {
+		// What is mapped of these counts twice: the kernel names the overlay.
+		if fd, err := unix.FcntlInt(s.Upper.Fd(), unix.F_DUPFD_CLOEXEC, 0); err == nil {
+			m.tmpfs = append(m.tmpfs, os.NewFile(uintptr(fd), s.Source))
+		}
+	}
 	return m
 }
 

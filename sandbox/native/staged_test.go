@@ -158,3 +158,24 @@ func TestStagedMissing(t *testing.T) {
 		t.Error("doctor does not know of it")
 	}
 }
+
+// TestStagedIsMemory: what a staged directory holds counts as memory of the box,
+// as the files on its other file systems in memory do.
+func TestStagedIsMemory(t *testing.T) {
+	dir := t.TempDir()
+	spec := testSpec(t, "/bin/sh", "-c", "yes | head -c 3000000 >"+dir+"/big; echo up; sleep 600")
+	spec.Mounts = append(spec.Mounts, stagedMount(dir, "size=4194304"))
+	b, err := start(t, spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Kill()
+	if _, err := b.Stdout().Read(make([]byte, 3)); err != nil {
+		t.Fatal(err)
+	}
+	m := newMeter(b.(*box), nil)
+	defer m.close()
+	if n := m.onTmpfs(); n < 3_000_000 || n > 4<<20 {
+		t.Errorf("%d bytes", n)
+	}
+}
