@@ -197,6 +197,7 @@ func (e *Entry) perform(a *applier) (done []*Change, err error) {
 		applies func(*Change) bool
 		inward  bool // what is in a directory comes first
 	}{
+		{a.unlock, func(c *Change) bool { return c.Before != nil && c.Before.Type == Dir }, false},
 		{a.remove, (*Change).removes, true},
 		{a.make, func(c *Change) bool { return c.After != nil }, false},
 		{a.finish, func(c *Change) bool { return c.After != nil && c.After.Type == Dir }, true},

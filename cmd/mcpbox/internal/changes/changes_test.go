@@ -61,7 +61,7 @@ var applied = []string{
 	"same -rw-r--r-- same", "old -rw-r--r-- new", "mode -rwxr-xr-x mode",
 	"again drwxr-xr-x", "again/both -rw-r--r-- 2", "again/new -rw-r--r-- n",
 	"file-to-dir drwxr-xr-x", "file-to-dir/in -rw-r--r-- i", "dir-to-file -rw-r--r-- now a file",
-	"link -> new/er", "new dr-xr-xr-x", "new/er -rw-r--r-- e", "new/up -> ../old", "empty drwx------",
+	"link -> new/er", "new drwxr-xr-x", "new/er -rw-r--r-- e", "new/up -> ../old", "empty drwx------",
 	"untouched drwxr-xr-x", "untouched/deep drwxr-xr-x", "untouched/deep/file -rw-r--r-- u",
 }
 

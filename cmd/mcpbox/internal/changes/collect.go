@@ -132,6 +132,9 @@ func (c *collector) file(l level, name string, st *unix.Stat_t, ch Change) error
 	f := os.NewFile(uintptr(fd), name)
 	defer f.Close()
 	ch.After = &Node{Type: File, Mode: st.Mode & 0o7777}
+	if ch.Before == nil || ch.Before.Mode != ch.After.Mode {
+		ch.After.Mode |= 0o400 // or it could not be recognised again
+	}
 	ch.Content, ch.After.Hash, ch.After.Size, err = c.store.keep(f)
 	if err != nil {
 		return err
@@ -158,7 +161,13 @@ func (c *collector) directory(l level, name, rel string, st *unix.Stat_t, before
 		return err
 	}
 	defer unix.Close(fd)
-	ch := Change{Path: exact(rel), Before: before, After: &Node{Type: Dir, Mode: st.Mode & 0o7777}}
+	mode := st.Mode & 0o7777
+	if before == nil || before.Mode != mode {
+		// Its owner keeps his own access: without it nothing in it could be
+		// looked at, nor taken back.
+		mode |= 0o700
+	}
+	ch := Change{Path: exact(rel), Before: before, After: &Node{Type: Dir, Mode: mode}}
 	inner := level{rel: rel, upper: fd, lower: -1, depth: l.depth + 1}
 	switch {
 	case before == nil || before.Type != Dir:

@@ -153,9 +153,13 @@ func TestUnreadable(t *testing.T) {
 	w.wantKinds(set, "added d", "added d/f")
 	w.must(applyError(w, "11111111"))
 	info, err := os.Lstat(w.root + "/d")
-	if err != nil || info.Mode().Perm() != 0 {
+	if err != nil || info.Mode().Perm() != 0o700 {
 		t.Errorf("%v, %v", info, err)
 	}
+	if _, err := w.entry("11111111").TakeBack(w.host, false); err != nil {
+		t.Error(err)
+	}
+	w.wantTree()
 }
 
 // TestSwappedParents: while changes are applied, somebody exchanges the directory

@@ -34,22 +34,28 @@ func openBeneath(dir int, rel string, flags uint64) (int, error) {
 
 const openDir = unix.O_RDONLY | unix.O_DIRECTORY
 
-// openOwn is openBeneath for reading a file or directory whose owner may have
-// taken the permission from himself. The mode stays changed.
+// openOwn opens a file or directory of an upper layer to read it, of which the
+// server may have taken the permission from its own user. The mode stays changed.
 func openOwn(dir int, name string, flags uint64) (int, error) {
-	fd, err := openBeneath(dir, name, flags)
-	if err != unix.EACCES {
-		return fd, err
-	}
-	at, err := openBeneath(dir, name, unix.O_PATH)
+	at, err := openBeneath(dir, name, unix.O_PATH|flags&unix.O_DIRECTORY)
 	if err != nil {
 		return -1, err
 	}
 	defer unix.Close(at)
-	if err := unix.Fchmodat(unix.AT_FDCWD, procPath(at), 0o700, 0); err != nil {
+	if err := unlock(at); err != nil {
 		return -1, err
 	}
 	return openBeneath(dir, name, flags)
+}
+
+// unlock gives the owner of what at is open on, if that is this user, the access
+// that he has not.
+func unlock(at int) error {
+	var st unix.Stat_t
+	if err := unix.Fstat(at, &st); err != nil || int(st.Uid) != os.Geteuid() || st.Mode&0o700 == 0o700 {
+		return err
+	}
+	return unix.Fchmodat(unix.AT_FDCWD, procPath(at), st.Mode&0o7777|0o700, 0)
 }
 
 // procPath names what a descriptor is open on, also one that is O_PATH.

@@ -16,6 +16,17 @@ import (
 // errHostChanged is what a change meets that somebody else was quicker than.
 var errHostChanged = errors.New(reasonHostChanged)
 
+// unlock lets files be removed from a directory that its owner may not write to:
+// it goes as well, or gets its mode from finish.
+func (a *applier) unlock(c *Change) error {
+	fd, err := openBeneath(a.dirs[c.Root], string(c.Path), unix.O_PATH|unix.O_DIRECTORY)
+	if err != nil {
+		return nil // the next step finds out what it is
+	}
+	defer unix.Close(fd)
+	return unlock(fd)
+}
+
 // remove takes a file, link or empty directory away, if it is what the server saw.
 func (a *applier) remove(c *Change) error {
 	dir, name, err := a.parent(c)

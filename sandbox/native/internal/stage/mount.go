@@ -163,8 +163,10 @@ func (r *root) attach(fd int, m wire.Mount, dir bool) error {
 func (r *root) sameFile(at int, m wire.Mount) error {
 	// In a staged directory no other box can do that: there the file has
 	// numbers of overlayfs, and what lies under the mount is this box's alone.
-	if id, err := mountID(at); err != nil || r.overlays[id] {
-		return err
+	if len(r.overlays) > 0 {
+		if id, err := mountID(at); err != nil || r.overlays[id] {
+			return err
+		}
 	}
 	var st unix.Stat_t
 	if err := unix.Fstat(at, &st); err != nil {
