@@ -1,0 +1,206 @@
+package packages
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/mcpbox/mcpbox/integration/servers"
+)
+
+// lines are how people start servers of servers.All. The package is that of
+// integration/servers/package.json, whose version is put behind it.
+var lines = []struct {
+	id      string
+	line    []string
+	pkg     string
+	args    []string
+	alsoAll bool // as root, too, where the test is root's
+}{
+	{"filesystem", []string{"npx", "-y", "PKG"}, "@modelcontextprotocol/server-filesystem", []string{"{work}"}, true},
+	{"memory", []string{"npx", "--yes", "PKG"}, "@modelcontextprotocol/server-memory", nil, false},
+	{"everything", []string{"npm", "exec", "--yes", "--", "PKG"}, "@modelcontextprotocol/server-everything", nil, false},
+	{"sequential-thinking", []string{"npx", "-y", "-p", "PKG", "mcp-server-sequential-thinking"}, "@modelcontextprotocol/server-sequential-thinking", nil, false},
+	{"context7", []string{"pnpm", "dlx", "PKG"}, "@upstash/context7-mcp", nil, false},
+}
+
+func TestRunnersAnswerAsBare(t *testing.T) {
+	box := found(t, "MCPBOX_BIN", "../../bin/mcpbox", "make build")
+	npm := filepath.Join(found(t, "MCPBOX_SERVERS", "../../build/servers", "scripts/servers"), "servers")
+	if out, err := exec.Command("npm", "view", lines[0].pkg, "version").CombinedOutput(); err != nil {
+		need(t, false, fmt.Sprintf("the registry of npm cannot be asked: %s", out))
+	}
+	uids := []int{os.Geteuid()}
+	if os.Geteuid() == 0 {
+		uids = []int{23456, 0}
+	}
+	for _, uid := range uids {
+		for _, l := range lines {
+			if uid == 0 && !l.alsoAll {
+				continue
+			}
+			t.Run(fmt.Sprintf("%s/%s", map[bool]string{true: "root", false: "ordinary"}[uid == 0], l.id), func(t *testing.T) {
+				t.Parallel()
+				u := newUser(t, uid)
+				p := servers.Place{NPM: npm, Work: u.work}
+				s := servers.Find(l.id)
+				argv, env := s.Bare(p)
+				bare, _ := u.observe(s, p, argv, env, false)
+				if len(bare.Tools) == 0 {
+					t.Fatal("bare: no tools")
+				}
+				run := s.Boxed(box, p)
+				run = run[:slices.Index(run, "--")+1]
+				for _, word := range l.line {
+					run = append(run, strings.ReplaceAll(word, "PKG", l.pkg+"@"+version(t, npm, l.pkg)))
+				}
+				for _, arg := range l.args {
+					run = append(run, strings.ReplaceAll(arg, "{work}", u.work))
+				}
+				for _, later := range []bool{false, true} {
+					u.clean()
+					boxed, stderr := u.observe(s, p, run, nil, later)
+					same(t, "server", bare.Server, boxed.Server)
+					same(t, "tools", bare.Tools, boxed.Tools)
+					same(t, "prompts", bare.Prompts, boxed.Prompts)
+					same(t, "requests to the client", bare.Asked, boxed.Asked)
+					for i := range bare.Outcomes {
+						same(t, fmt.Sprintf("call %d", i), bare.Outcomes[i], boxed.Outcomes[i])
+					}
+					if strings.Contains(stderr, "mcpbox: "+l.id+": installed ") == later || later && strings.Contains(stderr, "mcpbox: ") {
+						t.Errorf("later is %v, and mcpbox says:\n%s", later, stderr)
+					}
+				}
+			})
+		}
+	}
+}
+
+// version is the one that the bare server has.
+func version(t *testing.T, npm, pkg string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(npm, "node_modules", pkg, "package.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var p struct{ Version string }
+	if err := json.Unmarshal(text, &p); err != nil {
+		t.Fatal(err)
+	}
+	return p.Version
+}
+
+// user is somebody with a home of their own, and a project in it.
+type user struct {
+	t          *testing.T
+	uid        int
+	home, work string
+}
+
+func newUser(t *testing.T, uid int) *user {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "mcpbox-packages-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	u := &user{t: t, uid: uid, home: dir, work: filepath.Join(dir, "project")}
+	u.clean()
+	if err := os.Chown(dir, uid, uid); err != nil {
+		t.Fatal(err)
+	}
+	return u
+}
+
+// clean makes the project new.
+func (u *user) clean() {
+	u.t.Helper()
+	if err := os.RemoveAll(u.work); err != nil {
+		u.t.Fatal(err)
+	}
+	if err := os.Mkdir(u.work, 0o755); err != nil {
+		u.t.Fatal(err)
+	}
+	readme := filepath.Join(u.work, "README.md")
+	if err := os.WriteFile(readme, []byte("# A project\n"), 0o644); err != nil {
+		u.t.Fatal(err)
+	}
+	for _, path := range []string{u.work, readme} {
+		if err := os.Chown(path, u.uid, u.uid); err != nil {
+			u.t.Fatal(err)
+		}
+	}
+}
+
+// observe runs a server and says what a client sees of it, and what came on
+// stderr. alone is in a network namespace in which there is nothing.
+func (u *user) observe(s servers.Server, p servers.Place, argv, env []string, alone bool) (*servers.Observation, string) {
+	u.t.Helper()
+	cmd := exec.Command(argv[0], argv[1:]...)
+	cmd.Dir = u.work
+	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + u.home, "LANG=C.UTF-8"}, env...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{}
+	if os.Geteuid() == 0 && u.uid != 0 {
+		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: uint32(u.uid), Gid: uint32(u.uid)}
+	}
+	if alone {
+		cmd.SysProcAttr.Cloneflags = syscall.CLONE_NEWNET
+		if os.Geteuid() != 0 {
+			cmd.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
+			cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: os.Geteuid(), HostID: os.Geteuid(), Size: 1}}
+			cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{ContainerID: os.Getegid(), HostID: os.Getegid(), Size: 1}}
+		}
+	}
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	ctx, cancel := context.WithTimeout(u.t.Context(), 5*time.Minute)
+	defer cancel()
+	seen, err := servers.Observe(ctx, s, p, cmd, func() {})
+	if err != nil {
+		u.t.Fatalf("%q: %v\n%s", argv, err, stderr.String())
+	}
+	return seen, stderr.String()
+}
+
+func same(t *testing.T, what string, bare, boxed any) {
+	t.Helper()
+	if a, b := fmt.Sprintf("%+v", bare), fmt.Sprintf("%+v", boxed); a != b {
+		t.Errorf("%s:\n bare: %s\nboxed: %s", what, a, b)
+	}
+}
+
+func found(t *testing.T, variable, path, fix string) string {
+	t.Helper()
+	if v := os.Getenv(variable); v != "" {
+		path = v
+	}
+	path, err := filepath.Abs(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	real, err := filepath.EvalSymlinks(path)
+	need(t, err == nil, fmt.Sprintf("%s is not there: type `%s`", path, fix))
+	return real
+}
+
+// need skips the test where this machine lacks something, or fails it where the
+// machine is meant to have everything.
+func need(t *testing.T, ok bool, what string) {
+	t.Helper()
+	switch {
+	case ok:
+	case os.Getenv("MCPBOX_REQUIRE") != "":
+		t.Fatal(what)
+	default:
+		t.Skip(what)
+	}
+}
