@@ -48,7 +48,7 @@ type bench struct {
 
 	processors int
 
-	jailed, relay, network table
+	jailed, packages, relay, network table
 }
 
 func (b *bench) run() error {
@@ -81,6 +81,7 @@ func (b *bench) run() error {
 	}{
 		{"starting true", b.startTrue},
 		{"starting a server", b.startServer},
+		{"packages: npx", b.runners},
 		{"a crowd", b.manyAtOnce},
 		{"the relay: round trips", b.roundTrips},
 		{"the relay: long results", b.throughput},

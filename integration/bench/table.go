@@ -72,6 +72,7 @@ func (b *bench) print(w io.Writer) {
 	fmt.Fprintf(w, "\n%s, TCP by %s, %d processors in use, load %s before the start, uid %d; %s; %s\n",
 		kernel(), congestion(), b.processors, b.load, os.Geteuid(), version("bwrap", "--version"), version("node", "--version"))
 	b.jailed.print(w)
+	b.packages.print(w)
 	b.relay.print(w)
 	b.network.print(w)
 }
