@@ -30,6 +30,10 @@ func TestInstalledOnce(t *testing.T) {
 		t.Error(o.entries())
 	}
 
+	if stdout, _ := o.must("logs", "greeter"); !strings.Contains(stdout, "package npm:@s/greeter@1.0.0 sha256-") {
+		t.Error(stdout)
+	}
+
 	// The tag moves, also that of the dependency; nothing is asked any more.
 	r.publish("dep", "1.0.1", nil)
 	r.publishServer("@s/greeter", "1.1.0", nil)

@@ -95,6 +95,9 @@ func describeStart(e journal.Entry, r journal.Start) string {
 	if r.Profile != "" {
 		text += ", profile " + r.Profile
 	}
+	if r.Package != "" {
+		text += ", package " + r.Package
+	}
 	var lacking []string
 	var layers struct{ Layers []sandbox.Layer }
 	if e.Decode(&layers) == nil {

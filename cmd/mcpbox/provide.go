@@ -29,6 +29,14 @@ func (p *provided) argv() []string {
 	return append([]string{p.store.Program(p.pin)}, p.request.Args...)
 }
 
+// id is the package in the journal's words, or "".
+func (p *provided) id() string {
+	if p == nil {
+		return ""
+	}
+	return fmt.Sprintf("%s:%s@%s %s", p.pin.Request.Kind, p.pin.Name, p.pin.Version, p.pin.Integrity)
+}
+
 // entry is what the store says about the package, or nil.
 func (p *provided) entry() *packages.Entry {
 	if p == nil {

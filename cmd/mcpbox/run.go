@@ -222,6 +222,7 @@ func startError(err error, p *prepared) error {
 
 func startRecord(p *prepared, argv []string, box sandbox.Box, layers []sandbox.Layer) journal.Start {
 	return journal.Start{
+		Package: p.installed.id(),
 		Name:    p.name,
 		Argv:    argv,
 		Policy:  digest(p.policy),

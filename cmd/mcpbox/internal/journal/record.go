@@ -15,11 +15,14 @@ type Start struct {
 	Argv    []string `json:"argv"`              // the command as the host gave it
 	Policy  string   `json:"policy,omitempty"`  // "sha256:" and the digest of the policy that is in force
 	Profile string   `json:"profile,omitempty"` // the profile it extends
-	Backend string   `json:"backend,omitempty"`
-	PID     int      `json:"pid"`              // the launcher's process id
-	BoxPID  int      `json:"boxPid,omitempty"` // the host's process id of the box's PID 1
-	Version string   `json:"version,omitempty"`
-	Tier    string   `json:"tier,omitempty"` // by what its limits hold: a [sandbox.Tier]
+	// Package is what was installed for it, if by mcpbox: kind, name and version,
+	// and the integrity of that and of all it depends on.
+	Package string `json:"package,omitempty"`
+	Backend string `json:"backend,omitempty"`
+	PID     int    `json:"pid"`              // the launcher's process id
+	BoxPID  int    `json:"boxPid,omitempty"` // the host's process id of the box's PID 1
+	Version string `json:"version,omitempty"`
+	Tier    string `json:"tier,omitempty"` // by what its limits hold: a [sandbox.Tier]
 	// Layers are the effective lines of defence. [sandbox.Layer] marshals as
 	// is; so does anything else that the caller reports.
 	Layers any `json:"layers,omitempty"`
