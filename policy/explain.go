@@ -80,7 +80,12 @@ func (e *Explanation) String() string {
 	}
 	line("system", "programs and libraries (/usr), certificates, and of /etc what programs need to run;")
 	line("", "no accounts, passwords or settings of services, no /sys, no /run")
-	line("scratch", "/tmp, /dev/shm and an empty home %s, in memory, %s each, gone at the end", e.Home, FormatSize(e.Limits.Tmp))
+	if e.HomeDir != "" {
+		line("home", "%s, its own, on disk in %s, which it finds again the next time", e.Home, e.HomeDir)
+		line("scratch", "/tmp and /dev/shm, in memory, %s each, gone at the end", FormatSize(e.Limits.Tmp))
+	} else {
+		line("scratch", "/tmp, /dev/shm and an empty home %s, in memory, %s each, gone at the end", e.Home, FormatSize(e.Limits.Tmp))
+	}
 	line("starts in", "%s", e.Cwd)
 	b.WriteByte('\n')
 	list("network", e.Network.lines(), "")

@@ -20,6 +20,8 @@ func Extend(base, over *Policy) *Policy {
 		Profile:     base.Profile,
 		Why:         base.Why,
 		UnixSockets: base.UnixSockets,
+		Home:        base.Home,
+		HomeDir:     base.HomeDir,
 		Files: Files{
 			Read:      addPaths(base.Files.Read, over.Files.Read),
 			Write:     addPaths(base.Files.Write, over.Files.Write),
@@ -64,6 +66,12 @@ func Extend(base, over *Policy) *Policy {
 	}
 	if over.UnixSockets != "" {
 		p.UnixSockets = over.UnixSockets
+	}
+	if over.Home != "" {
+		p.Home = over.Home
+	}
+	if over.HomeDir != "" {
+		p.HomeDir = over.HomeDir
 	}
 	if over.Network.Mode != "" {
 		p.Network.Mode = over.Network.Mode

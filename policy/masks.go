@@ -272,7 +272,7 @@ func (b *builder) connect() error {
 	}
 	for _, l := range links {
 		on, ok := b.tree.covering(l.at)
-		if ok && (on.Type != "tmpfs" || on.rank != rankSystem || on.Destination == l.at) {
+		if ok && (on.rank != rankHome && (on.Type != "tmpfs" || on.rank != rankSystem) || on.Destination == l.at) {
 			continue // there already, or hidden
 		}
 		b.tree.put(rankSystem, symlink(l.at, l.text))

@@ -25,6 +25,7 @@ type rank uint8
 
 const (
 	rankSystem   rank = iota // what every program needs
+	rankHome                 // a home that lasts: a directory of the host, at another place
 	rankProgram              // the program that was found
 	rankPin                  // a directory that has to stay where it is
 	rankDeclared             // what the policy declares
@@ -56,7 +57,7 @@ func (m mounted) ofHost() bool { return m.Type == "bind" || m.Type == "staged" }
 // shows reports whether the host's file at p is there in the box.
 func (t tree) shows(p string) bool {
 	m, ok := t.covering(p)
-	return ok && m.ofHost() && m.rank != rankMask
+	return ok && m.ofHost() && m.rank != rankMask && m.rank != rankHome
 }
 
 // mounts lists the mounts in the order to make them.

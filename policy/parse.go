@@ -29,6 +29,7 @@ func Parse(name string, data []byte) (*Policy, error) {
 	d.keys("", top, map[string]func(value){
 		"profile":      d.profile,
 		"unix_sockets": d.unixSockets,
+		"home":         d.home,
 		"files": d.table(map[string]func(value){
 			"read":       d.paths(&d.p.Files.Read),
 			"write":      d.paths(&d.p.Files.Write),

@@ -81,7 +81,7 @@ func TestParseErrors(t *testing.T) {
 	for _, c := range []struct{ toml, want string }{
 		{"[files]\nwrit = []", `p.toml:2: unknown key "files.writ"; did you mean "files.write"?`},
 		{"[file]\nread = []", `p.toml:1: unknown key "file"; did you mean "files"?`},
-		{"\n[world]\nallow = []", `p.toml:2: unknown key "world"; known here: env, files, journal, limits, network, packages, profile, unix_sockets`},
+		{"\n[world]\nallow = []", `p.toml:2: unknown key "world"; known here: env, files, home, journal, limits, network, packages, profile, unix_sockets`},
 		{"network.deny = []", `p.toml:1: unknown key "network.deny"`},
 		{"network = 'none'", `p.toml:1: network has to be a table`},
 		{"[network]\nmode = 'host'", `p.toml:2: network.mode cannot be "host"; it has to be "filtered" or "none"`},

@@ -15,6 +15,7 @@
 //
 //	profile      = "node"                 # the profile to start from
 //	unix_sockets = "none"                 # or "private", or "host" with files.sockets
+//	home         = "temporary"            # or "persistent": kept for the next run
 //
 //	[files]
 //	read       = ["~/docs"]
@@ -70,12 +71,17 @@ type Policy struct {
 	Why string
 	// UnixSockets says which unix sockets there are; "" means [SocketsNone].
 	UnixSockets SocketMode
-	Files       Files
-	Env         Env
-	Network     Network
-	Limits      Limits
-	Journal     Journal
-	Packages    Packages
+	// Home says what becomes of the home directory; "" means [HomeTemporary].
+	Home HomeMode
+	// HomeDir is the directory on the host for [HomePersistent]. It comes from
+	// whoever starts the box, and from no file.
+	HomeDir  string `json:"-"`
+	Files    Files
+	Env      Env
+	Network  Network
+	Limits   Limits
+	Journal  Journal
+	Packages Packages
 	// Sources are the files that this policy was read from. Those with an
 	// absolute path are never writable in the box.
 	Sources []string

@@ -10,8 +10,10 @@ import (
 // Report is what [Spec] found on the way. All paths are canonical, and the same
 // in the box as on the host.
 type Report struct {
-	Home string `json:"home"` // the box's home directory, a tmpfs
-	Cwd  string `json:"cwd"`
+	Home string `json:"home"` // the box's home directory, a tmpfs unless HomeDir is set
+	// HomeDir is the directory on the host that the home is kept in.
+	HomeDir string `json:"home_dir,omitempty"`
+	Cwd     string `json:"cwd"`
 
 	Read          []string `json:"read,omitempty"`
 	Write         []string `json:"write,omitempty"`

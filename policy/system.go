@@ -43,9 +43,8 @@ func (b *builder) system() error {
 	b.tree.put(rankSystem, tmpfs("/tmp", tmp, "1777", exec...))
 	b.tree.put(rankSystem, symlink("/var/tmp", "/tmp"))
 	b.tree.put(rankSystem, tmpfs("/dev/shm", tmp, "1777", exec...))
-	b.tree.put(rankSystem, tmpfs(b.home, tmp, "0700", exec...))
 	b.tree.put(rankSystem, specs.Mount{Destination: "/proc", Type: "proc", Source: "proc", Options: []string{"nosuid", "nodev", "noexec"}})
-	return nil
+	return b.mountHome(tmpfs(b.home, tmp, "0700", exec...), exec)
 }
 
 // systemPath shows a path of the operating system read-only, if the host has

@@ -14,6 +14,12 @@
 //	         [Box.Staged] gives them out. What else is mounted inside Source
 //	         does not belong to the view, and a backend may refuse it.
 //
+// And one option of bind mounts is ours:
+//
+//	dest-elsewhere  Destination lies on another directory of the host than its path
+//	                says, in which there is a place for it. Without it, a mount whose
+//	                Source is its Destination is only made on that very file.
+//
 // A backend refuses, with an [UnsupportedError], each mount type, option,
 // resource or layer that it cannot enforce. It never leaves one out quietly.
 package sandbox

@@ -29,6 +29,7 @@ type invocation struct {
 	given                     func(flag string) bool
 	argv                      []string
 	installed                 *provided // if the command is a package runner's
+	runs                      bool      // rather than explains
 }
 
 func (inv *invocation) addFlags(cmd *cobra.Command) {
@@ -71,7 +72,7 @@ type prepared struct {
 }
 
 // prepare goes from argv over profile and policy to the specification. It
-// reads, and changes nothing.
+// reads, and changes nothing, but for a home that lasts, of a server that runs.
 func (inv *invocation) prepare() (*prepared, error) {
 	if len(inv.argv) == 0 {
 		return nil, errors.New("no command; type: mcpbox run -- COMMAND [ARG...]")
@@ -123,8 +124,21 @@ func (inv *invocation) resolve(host *boxHost, own dirs.Dirs) (*prepared, error) 
 	if p.policy, err = inv.policy(file, flags, prog); err != nil {
 		return nil, err
 	}
+	if p.policy.HomeMode() == policy.HomePersistent {
+		p.policy.HomeDir = homeDir(p.dirs, p.name)
+		if inv.runs {
+			if err := makeHome(p.dirs, p.name); err != nil {
+				return nil, err
+			}
+		}
+	}
 	if p.spec, p.report, err = policy.Spec(p.policy, prog, p.host); err != nil {
 		return nil, err
+	}
+	if inv.runs && p.report.HomeDir != "" {
+		if err := furnishHome(p.spec, p.report.Home, p.report.HomeDir); err != nil {
+			return nil, err
+		}
 	}
 	umask := currentUmask()
 	p.spec.Process.User.Umask = &umask

@@ -77,6 +77,7 @@ func run(inv *invocation, c console) error {
 		return err
 	}
 	started := time.Now()
+	inv.runs = true
 	backend := &native.Backend{}
 	backend.Prefork()
 	defer backend.Abandon()

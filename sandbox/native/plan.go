@@ -163,6 +163,8 @@ func planMount(m specs.Mount) (wire.Mount, error) {
 			w.Recursive = true
 		case o == "dest-nofollow" && m.Type == "bind":
 			w.NoFollow = true
+		case o == "dest-elsewhere" && m.Type == "bind":
+			w.Elsewhere = true
 		case o == "rw":
 		case o == "ro":
 			readOnly = true

@@ -149,7 +149,7 @@ func (r *root) attach(fd int, m wire.Mount, dir bool) error {
 		return err
 	}
 	defer unix.Close(at)
-	if m.Kind == "bind" && m.Source == m.Target {
+	if m.Kind == "bind" && m.Source == m.Target && !m.Elsewhere {
 		// A pin or a protected name inside a directory that other boxes may
 		// write to: it must be mounted on itself, not on what somebody has
 		// put in its place meanwhile.

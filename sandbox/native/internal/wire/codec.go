@@ -136,6 +136,7 @@ func (m *Mount) fields(c *codec) {
 	integer(c, &m.Tree)
 	c.bool(&m.Recursive)
 	c.bool(&m.NoFollow)
+	c.bool(&m.Elsewhere)
 	c.uint64(&m.Attr)
 	list(c, &m.Options, text[string])
 }

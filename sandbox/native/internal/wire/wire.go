@@ -103,6 +103,7 @@ type Mount struct {
 
 	Recursive bool   // bind, staged: with submounts
 	NoFollow  bool   // put the mount on a symlink at Target itself
+	Elsewhere bool   // Target is a place made for it, not the file at Source, whatever their names
 	Attr      uint64 // MOUNT_ATTR_*
 	Options   []string
 }
