@@ -142,7 +142,7 @@ func (c *chain) record(line []byte, f File, gap bool) {
 		c.fault("does not begin as segment %d", f.Segment)
 	}
 	c.n, c.head, c.exit = r.N, fmt.Sprintf("%x", sha256.Sum256(line)), nil
-	if r.Event == (Exit{}).event() || r.Kind == NotStarted {
+	if r.ends() {
 		c.exit = &r
 	}
 	c.witnessed = false

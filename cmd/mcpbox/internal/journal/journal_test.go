@@ -178,6 +178,18 @@ func TestAdd(t *testing.T) {
 	if lines := strings.Split(string(data), "\n"); err != nil || len(lines) != 4 || !strings.HasSuffix(lines[1], `"event":"event","kind":"killed_outright","detail":"x","n":2,"prev":"`+fmt.Sprintf("%x", sha256.Sum256([]byte(lines[0]+"\n")))+`"}`) {
 		t.Errorf("%s, %v", data, err)
 	}
+	// One that has an end gets no other; one without gets one.
+	if err := AddEnd(j.Path(), Event{Kind: LauncherDied}); err != nil {
+		t.Fatal(err)
+	}
+	ended, err := os.ReadFile(j.Path())
+	if err := AddEnd(j.Path(), Event{Kind: LauncherDied}); err != nil {
+		t.Fatal(err)
+	}
+	again, _ := os.ReadFile(j.Path())
+	if err != nil || !bytes.Contains(ended, []byte(`"kind":"launcher_died"`)) || !bytes.Equal(ended, again) {
+		t.Errorf("%s, %v, then %s", ended, err, again)
+	}
 	if err := Add(strings.Replace(j.Path(), "Z-", "Z-0", 1), Event{Kind: KilledOutright}); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("error %v", err)
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -65,6 +66,9 @@ const (
 	// NotStarted is a run that ended before its server began. It is the last
 	// record.
 	NotStarted Kind = "not_started"
+	// LauncherDied is a run whose mcpbox was killed by something else, as whoever
+	// comes across it finds. The box has ended with it.
+	LauncherDied Kind = "launcher_died"
 	// Warning is anything else that a person should read.
 	Warning Kind = "warning"
 )
@@ -185,7 +189,12 @@ func encode(r record, now time.Time) ([]byte, error) {
 	}
 	// All records marshal to objects with at least one field, so that their
 	// text after the brace can follow ours.
-	line := fmt.Appendf(nil, `{"time":%q,"event":%q,`, now.UTC().Format("2006-01-02T15:04:05.000000000Z"), r.event())
+	line := make([]byte, 0, len(body)+placeLength+80)
+	line = append(line, `{"time":"`...)
+	line = now.UTC().AppendFormat(line, "2006-01-02T15:04:05.000000000Z")
+	line = append(line, `","event":"`...)
+	line = append(line, r.event()...)
+	line = append(line, `",`...)
 	return escape(line, body[1:len(body)-1]), nil
 }
 
@@ -194,6 +203,9 @@ func encode(r record, now time.Time) ([]byte, error) {
 // written as \u escapes. They occur within strings only, so the value stays the
 // same.
 func escape(out, text []byte) []byte {
+	if !slices.ContainsFunc(text, func(c byte) bool { return c >= 0x7f }) {
+		return append(out, text...)
+	}
 	for _, r := range string(text) {
 		switch {
 		case r < 0x7f || !unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp):

@@ -2,8 +2,8 @@ package journal
 
 import (
 	"crypto/sha256"
+	"encoding/hex"
 	"errors"
-	"fmt"
 	"os"
 	"strconv"
 	"syscall"
@@ -137,7 +137,7 @@ func (s *stream) try(b batch, last bool) (done int, err error) {
 		}
 		s.torn = false
 	}
-	var out []byte
+	out := make([]byte, 0, len(b.text)+(len(b.ends)+1)*placeLength)
 	type mark struct { // the state of the chain after a line
 		end  int
 		head [sha256.Size]byte
@@ -191,12 +191,18 @@ func (s *stream) try(b batch, last bool) (done int, err error) {
 	return max(0, whole-opening), err
 }
 
+// placeLength is what place adds to a record but the first, at most.
+const placeLength = 128
+
 // place ends the line of record n, which follows a line with the digest head.
 func (s *stream) place(out []byte, n int64, head [sha256.Size]byte) []byte {
-	out = fmt.Appendf(out, `,"n":%d`, n)
+	out = append(out, `,"n":`...)
+	out = strconv.AppendInt(out, n, 10)
 	switch {
 	case n > 1:
-		out = fmt.Appendf(out, `,"prev":"%x"`, head)
+		out = append(out, `,"prev":"`...)
+		out = hex.AppendEncode(out, head[:])
+		out = append(out, '"')
 	case len(s.after) > 0:
 		out = append(out, `,"after":[`...)
 		for i, p := range s.after {

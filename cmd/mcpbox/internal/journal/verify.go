@@ -45,6 +45,11 @@ type chained struct {
 	Through  string    // of a removed
 }
 
+// ends reports whether a record is the last one of its run.
+func (r chained) ends() bool {
+	return r.Event == (Exit{}).event() || slices.Contains([]Kind{NotStarted, KilledOutright, LauncherDied}, r.Kind)
+}
+
 // Verify checks the journals of the servers' runs that match. A journal is whole
 // if each record follows from the one before it, through all segments that have
 // not been removed to make room; if it has a record of its end, or its run lives;
@@ -173,7 +178,7 @@ func (v *verifier) look(s set) Checked {
 		messages.seen = []witness{{*own.exit.Messages, "when the run ended"}}
 	}
 	messages.follow(s.files, true)
-	if own.exit != nil && own.exit.Messages == nil && messages.read > 0 {
+	if own.exit != nil && own.exit.Event == (Exit{}).event() && own.exit.Messages == nil && messages.read > 0 {
 		messages.fault("the record of the run's end knows of no messages")
 	}
 	c.Records = own.read + messages.read

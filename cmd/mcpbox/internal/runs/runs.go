@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"github.com/mcpbox/mcpbox/cmd/mcpbox/internal/dirs"
+	"github.com/mcpbox/mcpbox/cmd/mcpbox/internal/journal"
 	"github.com/mcpbox/mcpbox/sandbox/native"
 	"golang.org/x/sys/unix"
 )
@@ -90,13 +91,24 @@ func sweep(runtime string) (paths []string, err error) {
 		case live:
 			paths = append(paths, path)
 		default:
-			if r, err := read(path); err == nil {
-				native.Sweep(r.Cgroups...)
-			}
-			os.RemoveAll(path)
+			bury(path)
 		}
 	}
 	return paths, errors.Join(bad...)
+}
+
+// bury removes what a launcher has left that was killed, and has its journal say
+// so.
+func bury(path string) {
+	if r, err := read(path); err == nil {
+		native.Sweep(r.Cgroups...)
+		// A journal that is not there any more, or cannot be written, keeps
+		// nothing from being removed.
+		_ = journal.AddEnd(r.Journal, journal.Event{
+			Kind: journal.LauncherDied, Detail: fmt.Sprintf("mcpbox, process %d, was killed or has crashed, and the server has ended with it", r.Launcher.PID),
+		})
+	}
+	os.RemoveAll(path)
 }
 
 // locked reports whether the launcher of a run lives. The look is a shared lock,
