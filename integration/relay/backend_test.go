@@ -16,8 +16,9 @@ type message struct {
 	ID     json.RawMessage `json:"id"`
 	Method string          `json:"method"`
 	Params struct {
-		Token json.RawMessage            `json:"progressToken"`
-		Meta  map[string]json.RawMessage `json:"_meta"`
+		Token   json.RawMessage            `json:"progressToken"`
+		Request json.RawMessage            `json:"requestId"`
+		Meta    map[string]json.RawMessage `json:"_meta"`
 	} `json:"params"`
 	Error *struct {
 		Code int `json:"code"`

@@ -39,7 +39,7 @@ func TestInspector(t *testing.T) {
 			for i, w := range ways {
 				r := w.command(t, row.server(t))
 				args := append([]string{cli, "--cli"}, row.args...)
-				args = append(append(args, "--transport", "stdio", "--"), r.cmd.Args...)
+				args = append(append(args, "--connect-timeout", "60000", "--transport", "stdio", "--"), r.cmd.Args...)
 				printed[i], status[i] = inspect(t, r, exec.Command(node, args...))
 				r.heard(t)
 			}

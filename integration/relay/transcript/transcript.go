@@ -48,31 +48,36 @@ func Load(path string) (Transcript, error) {
 	if len(t.Client) == 0 {
 		return t, fmt.Errorf("%s: nobody says anything", path)
 	}
-	return t, t.amend()
+	return t, t.pair()
 }
 
-// amend has a client declare roots and answer the request for them, where it is
-// asked without having declared them and answers under another id, as happens in
-// the transcript about resources. No relay of ours passes either.
-func (t *Transcript) amend() error {
-	none, some := []byte(`"capabilities": {}`), []byte(`"capabilities": {"roots": {}}`)
-	if !bytes.Contains(t.Client[0], none) {
-		return nil
-	}
+// pair gives each response of the client the id of the request that it is for:
+// in the files they are in the same order, and the ids are left to who plays
+// them.
+func (t *Transcript) pair() error {
+	var asked []json.RawMessage
 	for _, m := range t.Server {
 		var h Head
 		if err := json.Unmarshal(m, &h); err != nil {
 			return err
 		}
-		if h.Method != "roots/list" {
+		if h.IsRequest() {
+			asked = append(asked, h.ID)
+		}
+	}
+	for i, m := range t.Client {
+		var h Head
+		if err := json.Unmarshal(m, &h); err != nil {
+			return err
+		}
+		if h.Method != "" {
 			continue
 		}
-		t.Client[0] = bytes.Replace(t.Client[0], none, some, 1)
-		for i, answer := range t.Client {
-			if bytes.Contains(answer, []byte(`"roots": []`)) {
-				t.Client[i] = fmt.Appendf(nil, `{ "jsonrpc": "2.0", "id": %s, "result": { "roots": [] } }`, h.ID)
-			}
+		if len(asked) == 0 {
+			return fmt.Errorf("nobody has asked for %s", m)
 		}
+		t.Client[i] = bytes.Replace(m, append([]byte(`"id": `), h.ID...), append([]byte(`"id": `), asked[0]...), 1)
+		asked = asked[1:]
 	}
 	return nil
 }
