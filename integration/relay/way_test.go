@@ -18,6 +18,8 @@ import (
 type server struct {
 	argv  []string
 	flags []string
+
+	untapped bool // nobody writes down what it reads and writes
 }
 
 // way is how a host starts servers.
@@ -143,7 +145,10 @@ func (w way) command(t *testing.T, s server) *run {
 			t.Fatal(err)
 		}
 	}
-	argv := append([]string{filepath.Join(programs(t), "peer"), "tap", tap}, s.argv...)
+	argv := s.argv
+	if !s.untapped {
+		argv = append([]string{filepath.Join(programs(t), "peer"), "tap", tap}, argv...)
+	}
 	if w.boxed {
 		line := append([]string{filepath.Join(programs(t), "mcpbox"), "run", "--name", "server", "--rw", tap}, s.flags...)
 		argv = append(append(line, "--"), argv...)

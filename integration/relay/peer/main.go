@@ -4,6 +4,8 @@
 //	                          writes in DIR/in and DIR/out
 //	peer play FILE            be the server of one of go-sdk's transcripts
 //	peer sdk                  be a server that uses what go-sdk has
+//	peer chaos FAULT NUMBER   be a server that does FAULT when it has read
+//	                          message NUMBER
 package main
 
 import (
@@ -30,6 +32,8 @@ func run(args []string) error {
 		return tap(args[1], args[2:])
 	case len(args) == 2 && args[0] == "play":
 		return play(args[1])
+	case len(args) == 3 && args[0] == "chaos":
+		return chaos(args[1], args[2])
 	case len(args) == 1 && args[0] == "sdk":
 		return serve()
 	}
