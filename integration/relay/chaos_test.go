@@ -40,7 +40,7 @@ func TestChaos(t *testing.T) {
 		for number := range asked {
 			t.Run(fmt.Sprintf("%s after message %d", fault.name, number+1), func(t *testing.T) {
 				t.Parallel()
-				results, wrong := endure(t, boxed, fault.name, number+1)
+				results, wrong := endure(t, boxed, fault.name, number+1, fault.harmless)
 				for _, w := range wrong {
 					t.Error(w)
 				}
@@ -58,7 +58,7 @@ func TestChaosBare(t *testing.T) {
 	for _, fault := range []string{"exits", "closes its output", "exits within a line", "makes noise", "answers twice", "forges answers"} {
 		t.Run(fault, func(t *testing.T) {
 			t.Parallel()
-			if _, wrong := endure(t, bare, fault, 7); len(wrong) == 0 {
+			if _, wrong := endure(t, bare, fault, 7, false); len(wrong) == 0 {
 				t.Error("nothing went wrong: the fault does nothing")
 			}
 		})
@@ -66,8 +66,9 @@ func TestChaosBare(t *testing.T) {
 }
 
 // endure has a session with a server of chaos, and returns how many requests got
-// a result, and what was wrong.
-func endure(t *testing.T, w way, fault string, number int) (results int, wrong []string) {
+// a result, and what was wrong. The host ends it when all have been answered, or
+// soon, unless it is patient.
+func endure(t *testing.T, w way, fault string, number int, patient bool) (results int, wrong []string) {
 	t.Helper()
 	s := peer(t, "chaos", fault, fmt.Sprint(number))
 	s.untapped = true
@@ -85,20 +86,28 @@ func endure(t *testing.T, w way, fault string, number int) (results int, wrong [
 	}
 	hung := time.AfterFunc(patience, func() { _ = r.cmd.Process.Kill() })
 	began := time.Now()
+	all := make(chan struct{})
 	go func() {
 		for _, line := range asked {
 			if _, err := io.WriteString(in, line+"\n"); err != nil {
 				break
 			}
 		}
-		time.Sleep(200 * time.Millisecond) // for what the server does by itself
+		soon := 200 * time.Millisecond // for what the server does by itself
+		if patient {
+			soon = patience / 2
+		}
+		select {
+		case <-all:
+		case <-time.After(soon):
+		}
 		in.Close()
 		if !w.boxed {
 			time.Sleep(time.Second)
 			_ = r.cmd.Process.Kill()
 		}
 	}()
-	answers, wrong := listen(out)
+	answers, wrong := listen(out, all)
 	_ = r.cmd.Wait() // the status is the server's
 	if !hung.Stop() {
 		wrong = append(wrong, "it did not end")
@@ -132,9 +141,10 @@ func endure(t *testing.T, w way, fault string, number int) (results int, wrong [
 }
 
 // listen reads to the end, and returns the answers by id, and lines that are no
-// messages.
-func listen(out io.Reader) (answers map[string][]string, wrong []string) {
+// messages. It closes all when there have been as many answers as requests.
+func listen(out io.Reader, all chan struct{}) (answers map[string][]string, wrong []string) {
 	answers = map[string][]string{}
+	count := 0
 	in := bufio.NewReaderSize(out, 1<<20)
 	for {
 		line, err := in.ReadBytes('\n')
@@ -149,6 +159,9 @@ func listen(out io.Reader) (answers map[string][]string, wrong []string) {
 			}
 		case m.Method == "":
 			answers[string(m.ID)] = append(answers[string(m.ID)], string(line))
+			if count++; count == 6 {
+				close(all)
+			}
 		}
 		if err != nil {
 			return answers, wrong
