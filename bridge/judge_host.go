@@ -8,6 +8,9 @@ func (r *Relay) hostMessage(e *envelope) bool {
 	case Request:
 		c, declared, err := s.call(e)
 		ev.Method, ev.Tool, ev.ID = c.Method, c.Tool, c.ID
+		if f := s.spelling(c.Method); f != nil {
+			err = f.error()
+		}
 		if err == nil {
 			err = r.session.admit(c)
 		}
@@ -30,6 +33,10 @@ func (r *Relay) hostMessage(e *envelope) bool {
 		return true
 	case Notification:
 		ev.Method = known(e.method)
+		if f := s.spelling(ev.Method); f != nil {
+			p.tell(ev.refuse(Malformed, f.error()))
+			return false
+		}
 		if err := r.inspect(ToServer, e, ev.Method, ""); err != nil {
 			p.tell(ev.refuse(Refused, err))
 			return false
@@ -49,7 +56,11 @@ func (r *Relay) hostMessage(e *envelope) bool {
 		return false
 	}
 	ev.Method, ev.Call, ev.Duration = c.Method, c.number, ev.Time.Sub(c.Started)
-	if err := r.inspect(ToServer, e, c.Method, ""); err != nil {
+	err := r.inspect(ToServer, e, c.Method, "")
+	if f := s.spelling(c.Method); f != nil {
+		err = &Error{codeInternal, f.rule, "the client's answer was malformed"}
+	}
+	if err != nil {
 		r.answerServer(c.ID, err)
 		p.tell(ev.refuse(Refused, err))
 		return false

@@ -29,6 +29,9 @@ func (r *Relay) serverMessage(e *envelope) bool {
 			err, outcome = &Error{CodeAnswer, ruleShape, "mcpbox does not pass the server's answer on: " + text}, Mismatched
 		}
 	}
+	if f := p.scan.spelling(c.Method); f != nil {
+		err, outcome = &Error{CodeAnswer, f.rule, "mcpbox does not pass the server's answer on: " + f.text}, Malformed
+	}
 	if err == nil {
 		if err = r.inspect(ToHost, e, c.Method, c.Tool); err != nil {
 			outcome = Refused
@@ -101,6 +104,12 @@ func (r *Relay) serverRequest(e *envelope, ev *Event) bool {
 	p := &r.toHost
 	c := &Call{ID: string(e.rawID), id: string(e.id), Method: known(e.method), Started: ev.Time}
 	ev.Method, ev.ID = c.Method, c.ID
+	if f := p.scan.spelling(c.Method); f != nil {
+		err := f.error()
+		r.answerAsker(c.ID, err)
+		p.tell(ev.refuse(Malformed, err))
+		return false
+	}
 	err := r.session.ask(c)
 	if err == nil {
 		if err = r.inspect(ToHost, e, c.Method, ""); err != nil {
@@ -145,6 +154,10 @@ func (r *Relay) serverNotification(e *envelope, ev *Event) bool {
 		if id := s.open(meta).at(metaSubscription); id != nil && !r.session.listens(canonicalID(id)) {
 			stray = "about a subscription that is not open"
 		}
+	}
+	if f := s.spelling(ev.Method); f != nil {
+		p.tell(ev.refuse(Malformed, f.error()))
+		return false
 	}
 	if stray != "" {
 		p.tell(ev.refuse(Stray, &Error{Rule: ruleStray, Message: stray}))

@@ -48,6 +48,9 @@ type scanner struct {
 
 	depth int
 	fault *fault
+	odd   span // the first name that is nearly one of the protocol's
+
+	spellings *spellings
 
 	keys    []key // of the objects that are open, outermost first
 	tables  [][]int32
@@ -57,7 +60,7 @@ type scanner struct {
 	child   *scanner
 }
 
-func newScanner() *scanner { return &scanner{seed: maphash.MakeSeed()} }
+func newScanner() *scanner { return &scanner{seed: maphash.MakeSeed(), spellings: protocolSpellings()} }
 
 // object scans a line that is one object.
 func (s *scanner) object(line []byte) *fault {
@@ -66,7 +69,7 @@ func (s *scanner) object(line []byte) *fault {
 	if i == len(line) || line[i] != '{' {
 		return s.notObject(i)
 	}
-	return s.finish(s.members(i+1, foldNames, &s.top))
+	return s.finish(s.members(i+1, ownNames, &s.top))
 }
 
 // array scans a line that is one array, and returns where its elements are.
@@ -77,7 +80,7 @@ func (s *scanner) array(line []byte) ([]span, *fault) {
 		return nil, s.notObject(i)
 	}
 	var elements []span
-	f := s.finish(s.elements(i+1, foldNames, &elements))
+	f := s.finish(s.elements(i+1, ownNames, &elements))
 	return elements, f
 }
 
@@ -89,7 +92,7 @@ func (s *scanner) reset(line []byte) {
 	if cap(s.top)+cap(s.inner) > keep {
 		s.top, s.inner = nil, nil
 	}
-	s.line, s.depth, s.fault, s.free = line, 0, nil, 0
+	s.line, s.depth, s.fault, s.odd, s.free = line, 0, nil, span{}, 0
 	s.top, s.inner, s.keys = s.top[:0], s.inner[:0], s.keys[:0]
 }
 
@@ -170,10 +173,7 @@ func (s *scanner) members(i int, names naming, record *[]member) int {
 		}
 		i = s.space(i + 1)
 		start := i
-		below := names
-		if below == foldNames && s.isOpen(name, how) {
-			below = exactNames
-		}
+		below := s.below(names, name, how, i)
 		var inner *[]member
 		if record == &s.top && s.isBody(name, how) && i < len(s.line) && s.line[i] == '{' {
 			inner = &s.inner

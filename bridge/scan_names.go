@@ -10,18 +10,49 @@ import (
 )
 
 // naming says when two names of one object are the same.
-type naming bool
+type naming uint8
 
 const (
+	// exactNames: when they decode to the same text. It holds below the members
+	// that isOpen knows.
+	exactNames naming = iota
 	// foldNames: also when they differ in case only, or in NULs at the end.
 	// Go's encoding/json fills the field of a structure from either, by simple
 	// folding, for which U+017F is an s and U+212A a k; a decoder in C may stop
 	// at the NUL.
-	foldNames naming = true
-	// exactNames: when they decode to the same text. It holds below the members
-	// that isOpen knows.
-	exactNames naming = false
+	foldNames
+	// ownNames: as foldNames, and a name that is one of the protocol's in other
+	// letters is noted.
+	ownNames
 )
+
+// below is how the names are that a member's value has.
+func (s *scanner) below(names naming, name span, how script, value int) naming {
+	switch {
+	case value == len(s.line) || s.line[value] != '{' && s.line[value] != '[':
+		return names // there are none
+	case names == exactNames || s.isOpen(name, how):
+		return exactNames
+	case names == ownNames && s.isMap(name, how, value):
+		return foldNames
+	}
+	return names
+}
+
+// isMap reports whether the names in a value are chosen by servers and users,
+// and yet fill structures at times.
+func (s *scanner) isMap(name span, how script, value int) bool {
+	if how != plain {
+		return s.is(name, how, "arguments") || s.is(name, how, "_meta")
+	}
+	switch string(name.of(s.line)) {
+	case "arguments", "_meta", "inputRequests", "inputResponses":
+		return true
+	case "content": // what somebody has filled into a form; else it is a list
+		return s.line[value] == '{'
+	}
+	return false
+}
 
 // isOpen reports whether the protocol gives a member's own members no names:
 // they are chosen by users and schemas, and may well differ in case only.
@@ -98,6 +129,9 @@ func (s *scanner) addKey(name span, how script, names naming, first int, table *
 		}
 	}
 	if twin < 0 {
+		if names == ownNames && s.odd.end == 0 && s.misspelt(k) {
+			s.odd = name
+		}
 		return true
 	}
 	if names == exactNames || s.same(s.keys[twin], k, exactNames) {
@@ -111,7 +145,7 @@ func (s *scanner) addKey(name span, how script, names naming, first int, table *
 // mark tells most names apart.
 func (s *scanner) mark(k key, names naming) uint32 {
 	raw := s.line[k.start : int(k.start)+int(k.size)]
-	if k.how&escaped != 0 || names == foldNames && k.how != plain {
+	if k.how&escaped != 0 || names != exactNames && k.how != plain {
 		raw = s.canonical(k, names, 0)
 	}
 	n := len(raw)
@@ -119,7 +153,7 @@ func (s *scanner) mark(k key, names naming) uint32 {
 		return 0
 	}
 	m := uint32(n)<<24 | uint32(raw[0])<<16 | uint32(raw[n/2])<<8 | uint32(raw[n-1])
-	if names == foldNames {
+	if names != exactNames {
 		m &^= 0x202020 // what upper and lower case differ in
 	}
 	return m
