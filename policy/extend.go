@@ -47,6 +47,7 @@ func Extend(base, over *Policy) *Policy {
 			Pids:      either(over.Limits.Pids, base.Limits.Pids),
 			OpenFiles: either(over.Limits.OpenFiles, base.Limits.OpenFiles),
 			Tmp:       either(over.Limits.Tmp, base.Limits.Tmp),
+			Disk:      either(over.Limits.Disk, base.Limits.Disk),
 			Message:   either(over.Limits.Message, base.Limits.Message),
 			Egress:    either(over.Limits.Egress, base.Limits.Egress),
 			Require:   cmp.Or(over.Limits.Require, base.Limits.Require),

@@ -16,7 +16,10 @@ type Limits struct {
 	Pids      int64   `json:"pids"`       // processes and threads
 	OpenFiles int64   `json:"open_files"` // descriptors of each process
 	Tmp       int64   `json:"tmp"`        // bytes, each of /tmp, /dev/shm and home
-	Message   int64   `json:"message"`    // bytes of the longest JSON-RPC line, either way
+	// Disk is how many bytes the writable directories may grow by in one run,
+	// all together.
+	Disk    int64 `json:"disk"`
+	Message int64 `json:"message"` // bytes of the longest JSON-RPC line, either way
 	// Staged is how many bytes of changes to each directory are kept, where
 	// Files.Staged is set.
 	Staged int64 `json:"staged,omitempty"`
@@ -41,6 +44,7 @@ const (
 	DefaultPids      = 256
 	DefaultOpenFiles = 4096
 	DefaultTmp       = 256 << 20
+	DefaultDisk      = 10 << 30
 	DefaultMessage   = 16 << 20
 	DefaultStaged    = 256 << 20
 )
@@ -60,6 +64,7 @@ func (l Limits) WithDefaults(f Facts) Limits {
 	l.Pids = either(l.Pids, DefaultPids)
 	l.OpenFiles = either(l.OpenFiles, DefaultOpenFiles)
 	l.Tmp = either(l.Tmp, DefaultTmp)
+	l.Disk = either(l.Disk, DefaultDisk)
 	l.Message = either(l.Message, DefaultMessage)
 	return l
 }
@@ -75,7 +80,7 @@ func (l Limits) check() error {
 		span span
 	}{
 		{"memory", l.Memory, memorySpan}, {"pids", l.Pids, pidsSpan}, {"open_files", l.OpenFiles, filesSpan},
-		{"tmp", l.Tmp, tmpSpan}, {"message", l.Message, messageSpan},
+		{"tmp", l.Tmp, tmpSpan}, {"disk", l.Disk, diskSpan}, {"message", l.Message, messageSpan},
 		{"staged", either(l.Staged, DefaultStaged), tmpSpan},
 		{"egress_bytes", either(l.Egress, egressSpan.most), egressSpan},
 	} {
@@ -100,6 +105,7 @@ var (
 	pidsSpan    = span{1, 1 << 22}        // the kernel's largest pid
 	filesSpan   = span{16, 1 << 20}       // its usual fs.nr_open
 	tmpSpan     = span{64 << 10, 1 << 40}
+	diskSpan    = span{1 << 20, 1 << 50}
 	messageSpan = span{4 << 10, 1 << 30}
 	egressSpan  = span{1, 1 << 50}
 )

@@ -59,6 +59,7 @@ func Parse(name string, data []byte) (*Policy, error) {
 			"pids":       d.count(&d.p.Limits.Pids, pidsSpan),
 			"open_files": d.count(&d.p.Limits.OpenFiles, filesSpan),
 			"tmp":        d.size(&d.p.Limits.Tmp, tmpSpan),
+			"disk":       d.size(&d.p.Limits.Disk, diskSpan),
 			"message":    d.size(&d.p.Limits.Message, messageSpan),
 			"require":    d.require,
 			"staged":     d.size(&d.p.Limits.Staged, tmpSpan),

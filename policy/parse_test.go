@@ -34,6 +34,7 @@ ech = "allow"
 [limits]
 memory = "1GiB"
 cpus = 2
+disk = "3GiB"
 require = "cgroup"
 pids = 7
 tmp = "1GB"
@@ -68,7 +69,7 @@ bodies = "full"
 			},
 			Proxy: &Proxy{"proxy.example", 3128, "ann", "s@crypt"},
 		},
-		Limits:  Limits{Memory: 1 << 30, CPUs: 2, Require: RequireCgroup, Pids: 7, Tmp: 1e9, Message: 65536, Egress: 1 << 30, Staged: 1 << 20},
+		Limits:  Limits{Memory: 1 << 30, CPUs: 2, Disk: 3 << 30, Require: RequireCgroup, Pids: 7, Tmp: 1e9, Message: 65536, Egress: 1 << 30, Staged: 1 << 20},
 		Journal: Journal{Max: 1 << 20, Keep: 1 << 30, Full: FullContinue, Bodies: BodyFull},
 	}
 	if !reflect.DeepEqual(p, want) {
@@ -109,6 +110,7 @@ func TestParseErrors(t *testing.T) {
 		{"[limits]\ncpus = nan", `limits.cpus has to be from`},
 		{"[limits]\ncpus = inf", `limits.cpus has to be from`},
 		{"[limits]\ncpus = '2'", `p.toml:2: limits.cpus has to be a number of processors`},
+		{"[limits]\ndisk = 0", `p.toml:2: limits.disk has to be from 1MiB to 1024TiB`},
 		{"[limits]\nrequire = 'systemd'", `p.toml:2: limits.require cannot be "systemd"; it has to be "cgroup", or left out`},
 		{"[limits]\nrequire = true", `p.toml:2: limits.require has to be "cgroup"`},
 		{"[limits]\nmemroy = '1GiB'", `p.toml:2: unknown key "limits.memroy"; did you mean "limits.memory"?`},

@@ -42,6 +42,7 @@
 //	pids         = 256
 //	open_files   = 4096
 //	tmp          = "256MiB"               # each of /tmp, /dev/shm and home
+//	disk         = "10GiB"                # what writable directories may grow by
 //	staged       = "256MiB"               # changes to each staged directory
 //	message      = "16MiB"                # longest JSON-RPC line
 //	egress_bytes = "1GiB"                 # over the network in one run; no limit

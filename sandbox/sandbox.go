@@ -116,6 +116,11 @@ type Box interface {
 	// those that have stopped themselves.
 	Thaw() error
 
+	// Processes are the host's process ids of the processes of the box, without
+	// those of a backend's own. One that starts meanwhile may be missing, and one
+	// that has ended may be in it. A box that has ended is [os.ErrProcessDone].
+	Processes() ([]int, error)
+
 	// Usage measures what the processes of the box take now; those of a
 	// backend's own are left out. A box that has ended is
 	// [os.ErrProcessDone].

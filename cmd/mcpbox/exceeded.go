@@ -8,6 +8,12 @@ import (
 
 // describeExceeded says for which limit a server was killed, and how to raise it.
 func describeExceeded(e *sandbox.LimitError) string {
+	switch {
+	case e.Limit == "disk" && e.Detail != "":
+		return fmt.Sprintf("killed: %s, and it has written %s there", e.Detail, size(e.Used))
+	case e.Limit == "disk":
+		return fmt.Sprintf("killed: wrote %s more to its directories, of %s ([limits] disk to raise)", size(e.Used), size(e.Allowed))
+	}
 	return fmt.Sprintf("killed: used %s of %s memory ([limits] memory, --memory to raise)", size(e.Used), size(e.Allowed))
 }
 

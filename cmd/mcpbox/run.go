@@ -16,6 +16,7 @@ import (
 
 	"github.com/mcpbox/mcpbox/cmd/mcpbox/internal/changes"
 	"github.com/mcpbox/mcpbox/cmd/mcpbox/internal/control"
+	"github.com/mcpbox/mcpbox/cmd/mcpbox/internal/disk"
 	"github.com/mcpbox/mcpbox/cmd/mcpbox/internal/journal"
 	"github.com/mcpbox/mcpbox/cmd/mcpbox/internal/quarantine"
 	"github.com/mcpbox/mcpbox/cmd/mcpbox/internal/runs"
@@ -115,6 +116,11 @@ func run(inv *invocation, c console) error {
 	}
 	defer watch.close()
 
+	growth, err := disk.New(p.report.Write, p.report.Limits.Disk)
+	if err != nil {
+		notStarted(err)
+		return err
+	}
 	staging, err := changes.Prepare(p.dirs.State, p.report.StagedRoots)
 	if err != nil {
 		notStarted(err)
@@ -167,7 +173,9 @@ func run(inv *invocation, c console) error {
 	}
 	lost := make(chan cover)
 	go watch.run(lost)
-	s := &session{box: box, console: c, journal: j, name: p.name, state: p.dirs.State, signals: signals, lost: lost, kill: live.kill,
+	over := make(chan *sandbox.LimitError, 1)
+	go live.watchGrowth(growth, p.report.Limits.Disk, over)
+	s := &session{box: box, over: over, console: c, journal: j, name: p.name, state: p.dirs.State, signals: signals, lost: lost, kill: live.kill,
 		maxLine: p.report.Limits.Message, full: p.report.Journal.Full, raw: inv.raw, said: map[string]bool{}}
 	// Users who never look have their directory swept, too.
 	stopSettling := settle(func() {

@@ -22,16 +22,18 @@ type session struct {
 	name    string
 	state   string // mcpbox's directory for state
 	signals <-chan os.Signal
-	lost    <-chan cover    // what the box has open now that it should not
+	lost    <-chan cover // what the box has open now that it should not
+	over    <-chan *sandbox.LimitError
 	kill    <-chan struct{} // closed when a person wants it dead
 	maxLine int64
 	full    policy.FullMode // what to do when the journal cannot be written
 	raw     bool            // it is no MCP server: judge nothing
 
 	relaying *bridge.Relay
-	said     map[string]bool // lost covers
-	unheard  []string        // what was refused of late, to be said at the end
-	kept     string          // what became of staged changes, likewise
+	exceeded *sandbox.LimitError // what has come from over
+	said     map[string]bool     // lost covers
+	unheard  []string            // what was refused of late, to be said at the end
+	kept     string              // what became of staged changes, likewise
 }
 
 // ending is how a session ended.
@@ -76,6 +78,9 @@ func (s *session) relay() ending {
 	caught, failure := s.wait(relayed, gone)
 	end := <-gone
 	end.caught = caught
+	if end.exit.Exceeded == nil {
+		end.exit.Exceeded = s.exceeded
+	}
 	select {
 	case <-s.kill:
 		end.killed, end.why = true, whyKilled(s.state, s.name)
@@ -126,6 +131,11 @@ func (s *session) wait(relayed <-chan error, gone chan ending) (caught os.Signal
 		case c := <-s.lost:
 			if err := s.uncovered(c); err != nil && failure == nil && ended == nil {
 				failure = err
+				s.box.Kill()
+			}
+		case e := <-s.over:
+			if ended == nil {
+				s.exceeded = e
 				s.box.Kill()
 			}
 		case <-unwritten:

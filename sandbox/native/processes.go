@@ -70,6 +70,9 @@ func (b *box) members() ([]int, error) {
 	return list, nil
 }
 
+// Processes implements [sandbox.Box].
+func (b *box) Processes() ([]int, error) { return b.members() }
+
 // Usage implements [sandbox.Box].
 func (b *box) Usage() (sandbox.Load, error) {
 	list, err := b.members()

@@ -16,7 +16,7 @@ import (
 
 // scopeTime bounds all that is asked of systemd. An emulated machine needs a
 // second.
-const scopeTime = 5 * time.Second
+const scopeTime = 10 * time.Second
 
 // systemd is the address of a bus on which the user's systemd listens, or, for
 // root, the machine's: the documented one or, where no bus runs, its own socket,
