@@ -133,7 +133,9 @@ func (f *Filter) explain(err error, at netip.AddrPort, v verdict) Event {
 	case bad.allow != "":
 		e.Allow = bad.allow
 	case bad.foreign:
-		e.Allow = "tcp://" + allowing(e.Name, e.Address, e.Port)
+		if rule := allowing(e.Name, e.Address, e.Port); rule != "" {
+			e.Allow = "tcp://" + rule
+		}
 	}
 	return e
 }

@@ -40,6 +40,7 @@ var (
 	errGone  = &idleEnd{"the program closed it without a byte"}
 	errQuiet = &idleEnd{"neither side said a byte for too long"}
 	errLeft  = &idleEnd{"the other side closed it before the program said a byte"}
+	errEnded = &idleEnd{"the box ended before it was there"}
 )
 
 // errSpeaksFirst is found before a client could have given up.
@@ -57,7 +58,9 @@ func (f *Filter) meet(box *net.TCPConn, at netip.AddrPort, v verdict) (o opening
 	defer cancel()
 	if v.rule.Raw {
 		o.world = f.dial(ctx, at, v)
-		o.bad = o.world.err
+		if o.bad = o.world.err; errors.Is(o.bad, context.Canceled) {
+			o.bad = errEnded
+		}
 		return o
 	}
 	// Whoever knows that there is no use in reading on says so.
@@ -93,6 +96,8 @@ func (f *Filter) meet(box *net.TCPConn, at netip.AddrPort, v verdict) (o opening
 		o.world.conn.SetReadDeadline(time.Time{})
 	}
 	switch idle := (*idleEnd)(nil); {
+	case errors.Is(o.world.err, context.Canceled) && o.bad == nil:
+		o.bad = errEnded
 	case o.world.err != nil && o.bad == nil:
 		o.bad = o.world.err
 	case o.world.err != nil && !errors.Is(o.world.err, context.Canceled) && (errors.As(o.bad, &idle) || o.bad == errUnfinished):

@@ -5,11 +5,14 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/netip"
 	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/mcpbox/mcpbox/policy"
 )
 
 // accepting is an engine whose origin does with each connection what it is told.
@@ -68,10 +71,9 @@ func TestNothingSaid(t *testing.T) {
 		}
 	}
 
-	// One that is closed before it was there.
-	e := newEngine(t, 0, "good.test:PORT", "127.0.0.1:PORT")
+	// One that is closed before it was there, or that the end of the box ends.
 	asked := make(chan bool, 1)
-	e.dialer.resolver = &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
+	silent := &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		select {
 		case asked <- true:
 		default:
@@ -79,15 +81,30 @@ func TestNothingSaid(t *testing.T) {
 		<-ctx.Done()
 		return nil, ctx.Err()
 	}}
-	p := e.connect("good.test")
-	<-asked
-	p.Close()
-	if kinds, last := e.whole(); !slices.Equal(kinds, []Kind{Abandoned}) || last.Rule == "" || last.Name != "good.test" {
-		t.Errorf("%v, %+v", kinds, last)
+	for _, c := range []struct {
+		rule, reason string
+		end          func(*engine, net.Conn)
+	}{
+		{"good.test:PORT", "without a byte", func(e *engine, c net.Conn) { c.Close(); e.serving.Wait() }},
+		{"good.test:PORT", "", func(e *engine, c net.Conn) { e.Close() }},
+		{"tcp://good.test:PORT", "the box ended", func(e *engine, c net.Conn) { e.Close() }},
+	} {
+		e := newEngine(t, 0, c.rule, "127.0.0.1:PORT")
+		e.dialer.resolver = silent
+		p := e.connect("good.test")
+		<-asked
+		c.end(e, p)
+		if kinds, last := e.kinds(); !slices.Equal(kinds, []Kind{Abandoned}) || last.Rule == "" || last.Name != "good.test" || !strings.Contains(last.Reason, c.reason) {
+			t.Errorf("%s: %v, %+v", c.rule, kinds, last)
+		}
+		select {
+		case <-asked:
+		default:
+		}
 	}
 
 	// One that arrives when the box is cut off.
-	e = newEngine(t, 0, "good.test:PORT", "127.0.0.1:PORT")
+	e := newEngine(t, 0, "good.test:PORT", "127.0.0.1:PORT")
 	ours, theirs := tcpPair(t)
 	at := e.at("good.test")
 	v := e.decide(at)
@@ -168,6 +185,23 @@ func TestForeignText(t *testing.T) {
 		}
 		if e.events[i].Allow != want {
 			t.Errorf("%q: %+v, want it allowed by %q", c.say, e.events[i], want)
+		}
+	}
+}
+
+// What hands out a machine's credentials is proposed in no form.
+func TestMetadataIsNotProposed(t *testing.T) {
+	f := New(Config{Network: policy.Network{Allow: rules(t, "metadata.google.internal:80")}})
+	defer f.Close()
+	v := verdict{to: f.plan.exact[0], rule: &f.plan.rules[0]}
+	at := netip.AddrPortFrom(v.to.virtual, 80)
+	metadata := netip.MustParseAddrPort("169.254.169.254:80")
+	for _, e := range []Event{
+		f.explain(errForeign, at, v), f.explain(leads(metadata, "x"), at, v), f.unheard("tcp", metadata),
+		f.unheard("tcp", netip.MustParseAddrPort("[fd00:ec2::254]:80")),
+	} {
+		if e.Kind != Refused || e.Allow != "" || strings.Contains(e.Reason, "a rule for that") {
+			t.Errorf("%+v", e)
 		}
 	}
 }

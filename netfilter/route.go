@@ -114,7 +114,7 @@ func readRoute(m []byte) (uint8, error) {
 		return body[7], nil // rtm_type
 	case unix.NLMSG_ERROR:
 		switch err := unix.Errno(-int32(order.Uint32(body))); err {
-		case unix.ENETUNREACH, unix.EHOSTUNREACH, unix.EACCES, unix.EINVAL: // of the types unreachable, prohibit, blackhole
+		case unix.ENETUNREACH, unix.EHOSTUNREACH, unix.EACCES: // of the types unreachable and prohibit
 			return unix.RTN_UNREACHABLE, nil
 		default:
 			return 0, err

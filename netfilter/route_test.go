@@ -56,7 +56,6 @@ func TestRouteType(t *testing.T) {
 route add broadcast 203.0.113.10/32 dev lo table local
 route add multicast 203.0.113.11/32 dev lo table local
 route add prohibit 203.0.113.12/32 table local
-route add blackhole 203.0.113.13/32 table local
 route add anycast 2606:4700::9/128 dev lo table local
 route add unreachable 2606:4700::a/128 table local
 route add 2606:4700::b/128 dev lo table local
@@ -70,7 +69,7 @@ route add 203.0.113.20/32 dev lo table 77
 	for at, want := range map[string]uint8{
 		"203.0.113.5:80": unix.RTN_LOCAL, "127.0.0.1:80": unix.RTN_LOCAL, "[::1]:80": unix.RTN_LOCAL, "[2606:4700::5]:80": unix.RTN_LOCAL,
 		"203.0.113.9:80": unix.RTN_UNICAST, "203.0.113.10:80": unix.RTN_BROADCAST, "203.0.113.11:80": unix.RTN_MULTICAST,
-		"203.0.113.12:80": unix.RTN_UNREACHABLE, "203.0.113.13:80": unix.RTN_UNREACHABLE, "198.51.100.66:80": unix.RTN_UNREACHABLE,
+		"203.0.113.12:80": unix.RTN_UNREACHABLE, "198.51.100.66:80": unix.RTN_UNREACHABLE,
 		"[2606:4700::9]:80": unix.RTN_ANYCAST, "[2606:4700::a]:80": unix.RTN_UNREACHABLE, "[2606:4700::b]:80": unix.RTN_UNICAST,
 		"203.0.113.20:80": unix.RTN_LOCAL, "203.0.113.20:443": unix.RTN_UNICAST,
 	} {
