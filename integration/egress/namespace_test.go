@@ -14,6 +14,7 @@ const (
 	hostLAN    = "192.168.77.2"
 	hostPublic = "185.199.99.2" // a card with an address that everybody can reach
 	hostV6     = "2a00:1450:4077::2"
+	hostRouted = "185.199.98.7" // no card's, but the host's by a route
 	gateway    = "192.168.77.1"
 	gatewayV6  = "2a00:1450:4077::1"
 	publicV6   = "2001:4860:4860::8888" // a name server that programs know by heart
@@ -28,6 +29,7 @@ addr add ` + hostLAN + `/24 dev h0
 addr add ` + hostPublic + `/32 dev h0
 addr add ` + hostV6 + `/64 dev h0 nodad
 link set h0 up
+route add local ` + hostRouted + `/32 dev lo
 route add default via ` + gateway + `
 route add default via ` + gatewayV6 + "\n"
 	worldSide = `link set lo up

@@ -34,6 +34,7 @@ var ranges = []addressRange{
 	{"broadcast", "255.255.255.255", "n/a: TCP has no broadcast"},
 	{"lan", hostLAN, ""},
 	{"card", hostPublic, ""},
+	{"routed", hostRouted, ""},
 	{"any-6", "::", ""},
 	{"loopback-6", "::1", ""},
 	{"mapped", "::ffff:10.1.2.3", ""},

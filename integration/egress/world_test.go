@@ -108,7 +108,7 @@ func (w *world) populate() error {
 	return w.open([]service{
 		{"127.0.0.1:8001", echo}, {"[::1]:8001", echo}, {"127.0.0.1:80", w.serveHTTP},
 		{hostLAN + ":8002", echo}, {":8003", echo},
-		{hostLAN + ":80", w.serveHTTP}, {hostPublic + ":80", w.serveHTTP}, {"[" + hostV6 + "]:80", w.serveHTTP}, {"[::1]:80", w.serveHTTP},
+		{hostLAN + ":80", w.serveHTTP}, {hostPublic + ":80", w.serveHTTP}, {hostRouted + ":80", w.serveHTTP}, {"[" + hostV6 + "]:80", w.serveHTTP}, {"[::1]:80", w.serveHTTP},
 	})
 }
 
