@@ -17,15 +17,14 @@ import (
 func (f *Filter) serve(box *net.TCPConn, at netip.AddrPort, v verdict) {
 	if !f.track(box) {
 		reset(box)
-		v.reason = reasonCut
-		f.report(v.refused(at))
+		f.report(f.explain(f.untracked(), at, v))
 		return
 	}
 	defer f.untrack(box)
 	o := f.meet(box, at, v)
 	world, bad := o.world, o.bad
 	if world.err == nil && bad == nil && !f.track(world.conn) {
-		bad = &refusal{reason: reasonCut}
+		bad = f.untracked()
 	}
 	if world.conn != nil {
 		defer f.untrack(world.conn)
@@ -37,9 +36,7 @@ func (f *Filter) serve(box *net.TCPConn, at netip.AddrPort, v verdict) {
 	if idle := (*idleEnd)(nil); errors.As(bad, &idle) {
 		box.Close()
 		if world.conn == nil {
-			e = v.refused(at)
-			e.Kind, e.Reason = Abandoned, idle.Error()
-			f.report(e)
+			f.report(f.explain(idle, at, v))
 			return
 		}
 		world.conn.Close()
@@ -127,7 +124,10 @@ func (f *Filter) explain(err error, at netip.AddrPort, v verdict) Event {
 	e := v.refused(at)
 	e.Reason = err.Error()
 	var bad *refusal
+	var idle *idleEnd
 	switch {
+	case errors.As(err, &idle):
+		e.Kind = Abandoned
 	case !errors.As(err, &bad):
 		e.Kind = Failed
 	case bad.allow != "":
@@ -138,6 +138,14 @@ func (f *Filter) explain(err error, at netip.AddrPort, v verdict) Event {
 		}
 	}
 	return e
+}
+
+// untracked is why track has said no.
+func (f *Filter) untracked() error {
+	if f.isCut.Load() {
+		return &refusal{reason: reasonCut}
+	}
+	return errEnded
 }
 
 // track notes a connection for Cut and Close; false if there is to be none.

@@ -72,15 +72,16 @@ func TestNothingSaid(t *testing.T) {
 	}
 
 	// One that is closed before it was there, or that the end of the box ends.
-	asked := make(chan bool, 1)
-	silent := &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		select {
-		case asked <- true:
-		default:
-		}
-		<-ctx.Done()
-		return nil, ctx.Err()
-	}}
+	silent := func(asked chan bool) *net.Resolver {
+		return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			select {
+			case asked <- true:
+			default:
+			}
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}}
+	}
 	for _, c := range []struct {
 		rule, reason string
 		end          func(*engine, net.Conn)
@@ -90,16 +91,13 @@ func TestNothingSaid(t *testing.T) {
 		{"tcp://good.test:PORT", "the box ended", func(e *engine, c net.Conn) { e.Close() }},
 	} {
 		e := newEngine(t, 0, c.rule, "127.0.0.1:PORT")
-		e.dialer.resolver = silent
+		asked := make(chan bool, 1)
+		e.dialer.resolver = silent(asked)
 		p := e.connect("good.test")
 		<-asked
 		c.end(e, p)
 		if kinds, last := e.kinds(); !slices.Equal(kinds, []Kind{Abandoned}) || last.Rule == "" || last.Name != "good.test" || !strings.Contains(last.Reason, c.reason) {
 			t.Errorf("%s: %v, %+v", c.rule, kinds, last)
-		}
-		select {
-		case <-asked:
-		default:
 		}
 	}
 
