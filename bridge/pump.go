@@ -8,6 +8,7 @@ import (
 	"runtime/debug"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -19,12 +20,8 @@ const (
 	// a 16 MiB line leaves behind as garbage add up to a quarter of it; pages
 	// that no byte reached are never backed by memory.
 	growth = 8
-	// bigBuffer is where a buffer is given back to the system as soon as its
-	// line has gone.
-	bigBuffer = 1 << 20
-	// calm is after how many batches that would have fitted a small buffer a
-	// medium one is given up.
-	calm = 64
+	// idle is for how long a grown buffer is kept for the next long line.
+	idle = time.Second
 	// endless is how many times the limit a line may have until it is taken
 	// for one without an end.
 	endless = 4
@@ -53,8 +50,10 @@ type pump struct {
 	bytes, lines, dropped atomic.Int64
 	progress              atomic.Int64 // grows with each completed write
 
-	buf     []byte
-	quiet   int // batches in a row that a small buffer would have held
+	base    []byte                 // what is read into at first
+	buf     []byte                 // base, or a larger one for a line that does not fit
+	spare   atomic.Pointer[[]byte] // a larger one that is not in use
+	release *time.Timer            // drops spare
 	over    *skim
 	overall int // bytes of the line that is over the limit
 }
@@ -62,7 +61,8 @@ type pump struct {
 // run forwards until src ends, which is nil, or something fails.
 func (p *pump) run() error {
 	p.scan, p.array = newScanner(), newScanner()
-	p.buf = make([]byte, min(baseBuffer, p.max+1))
+	p.base = make([]byte, min(baseBuffer, p.max+1))
+	p.buf = p.base
 	pending, empty := 0, 0 // buf[:pending] is the start of a line, without a line feed
 	for {
 		if pending == len(p.buf) {
@@ -223,28 +223,38 @@ func (p *pump) unterminated(rest []byte) {
 }
 
 func (p *pump) grow() {
-	p.quiet = 0
-	bigger := make([]byte, min(len(p.buf)*growth, max(p.max+1, baseBuffer)))
+	var bigger []byte
+	if spare := p.spare.Swap(nil); spare != nil && len(*spare) > len(p.buf) {
+		bigger = *spare
+	} else {
+		bigger = make([]byte, min(len(p.buf)*growth, max(p.max+1, baseBuffer)))
+	}
 	copy(bigger, p.buf)
 	p.buf = bigger
 }
 
-// shrink gives a grown buffer back, unless it is still needed for what is
-// pending or is likely to be needed again.
+// shrink goes back to the small buffer, if what is pending fits. While we wait
+// for more there the large one may go: the next long line may come at once, and
+// then it costs less to have it, or never.
 func (p *pump) shrink(pending int) {
-	if len(p.buf) <= baseBuffer || pending > baseBuffer/2 {
+	if len(p.buf) == len(p.base) || pending > len(p.base)/2 {
 		return
 	}
-	big := len(p.buf) >= bigBuffer
-	if p.quiet++; p.quiet < calm && !big {
-		return
-	}
-	small := make([]byte, baseBuffer)
-	copy(small, p.buf[:pending])
-	p.buf = small
-	if big {
-		// An idle launcher allocates nothing, so the collector would leave
-		// the memory of this one line in our hands for minutes.
-		debug.FreeOSMemory()
+	copy(p.base, p.buf[:pending])
+	big := p.buf
+	p.buf = p.base
+	// The last messages lie in it.
+	p.scan, p.array, p.now = newScanner(), newScanner(), Event{}
+	p.spare.Store(&big)
+	if p.release == nil {
+		p.release = time.AfterFunc(idle, func() {
+			if p.spare.Swap(nil) != nil {
+				// An idle launcher allocates nothing, so the collector would
+				// leave this memory in our hands for minutes.
+				debug.FreeOSMemory()
+			}
+		})
+	} else {
+		p.release.Reset(idle)
 	}
 }

@@ -316,8 +316,8 @@ func TestLongLineIsAnswered(t *testing.T) {
 func TestBufferShrinks(t *testing.T) {
 	for _, size := range []int{100 << 10, 2 << 20, 16 << 20} {
 		line, small := sized(size), note("small")
-		tail := (calm + 2) * len(small)
-		data := append([]byte(line), strings.Repeat(small, calm+2)...)
+		tail := 2 * len(small)
+		data := append([]byte(line), strings.Repeat(small, 2)...)
 		largest, after := 0, 0
 		p := &New(Config{HostOut: io.Discard}).toHost
 		p.src = readFunc(func(b []byte) (int, error) {
@@ -347,6 +347,11 @@ func TestBufferShrinks(t *testing.T) {
 		}
 		if after != baseBuffer {
 			t.Errorf("line of %d: buffer is %d afterwards, want %d", size, after, baseBuffer)
+		}
+		for began := time.Now(); p.spare.Load() != nil; time.Sleep(idle / 10) {
+			if time.Since(began) > time.Minute {
+				t.Fatalf("line of %d: the large buffer stays", size)
+			}
 		}
 	}
 }
