@@ -118,6 +118,7 @@ func (e *Explanation) String() string {
 	if e.Limits.Egress > 0 {
 		line("", "%s over the network, both ways together", FormatSize(e.Limits.Egress))
 	}
+	line("runaways", "a request without an answer for %s: %s; no answer at all for %s: %s", FormatDuration(e.Runaway.CallTimeout), e.Runaway.OnCall, FormatDuration(e.Runaway.StartTimeout), e.Runaway.OnStart)
 	line("journal", "%s of each run, %s of all; when it cannot be written, %s", FormatSize(e.Journal.Max), FormatSize(e.Journal.Keep), e.Journal.Full.words())
 	line("never", "other processes, devices, the kernel's keys, more rights by way of setuid programs")
 	if len(e.Write) > 0 && e.Staged {

@@ -53,6 +53,7 @@ func Extend(base, over *Policy) *Policy {
 			Require:   cmp.Or(over.Limits.Require, base.Limits.Require),
 			Staged:    either(over.Limits.Staged, base.Limits.Staged),
 		},
+		Runaway: base.Runaway.extend(over.Runaway),
 		Journal: base.Journal.extend(over.Journal),
 		Packages: Packages{
 			Scripts: add(base.Packages.Scripts, over.Packages.Scripts),

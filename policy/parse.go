@@ -64,8 +64,16 @@ func Parse(name string, data []byte) (*Policy, error) {
 			"require":    d.require,
 			"staged":     d.size(&d.p.Limits.Staged, tmpSpan),
 
+			"call_timeout":  d.duration(&d.p.Runaway.CallTimeout),
+			"start_timeout": d.duration(&d.p.Runaway.StartTimeout),
+			"idle_cpu":      d.duration(&d.p.Runaway.IdleCPU),
+			"rate":          d.count(&d.p.Runaway.Rate, rateSpan),
+			"stderr":        d.size(&d.p.Runaway.Stderr, stderrSpan),
+			"restarts":      d.count(&d.p.Runaway.Restarts, restartsSpan),
+
 			"egress_bytes": d.size(&d.p.Limits.Egress, egressSpan),
 		}),
+		"runaway": d.runaway(),
 		"journal": d.journal(),
 	})
 	if len(d.errs) > 0 {

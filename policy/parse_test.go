@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestParse(t *testing.T) {
@@ -41,6 +42,19 @@ tmp = "1GB"
 message = 65536
 egress_bytes = "1GiB"
 staged = "1MiB"
+call_timeout = "90s"
+start_timeout = "1h30m"
+idle_cpu = "2s"
+rate = 10
+stderr = "64KiB"
+restarts = 3
+[runaway]
+call_timeout = "kill"
+start_timeout = "freeze"
+idle_cpu = "cancel"
+rate = "report"
+stderr = "kill"
+restarts = "kill"
 [journal]
 max = "1MiB"
 keep = "1GiB"
@@ -69,7 +83,11 @@ bodies = "full"
 			},
 			Proxy: &Proxy{"proxy.example", 3128, "ann", "s@crypt"},
 		},
-		Limits:  Limits{Memory: 1 << 30, CPUs: 2, Disk: 3 << 30, Require: RequireCgroup, Pids: 7, Tmp: 1e9, Message: 65536, Egress: 1 << 30, Staged: 1 << 20},
+		Limits: Limits{Memory: 1 << 30, CPUs: 2, Disk: 3 << 30, Require: RequireCgroup, Pids: 7, Tmp: 1e9, Message: 65536, Egress: 1 << 30, Staged: 1 << 20},
+		Runaway: Runaway{
+			90 * time.Second, 90 * time.Minute, 2 * time.Second, 10, 64 << 10, 3,
+			ActionKill, ActionFreeze, ActionCancel, ActionReport, ActionKill, ActionKill,
+		},
 		Journal: Journal{Max: 1 << 20, Keep: 1 << 30, Full: FullContinue, Bodies: BodyFull},
 	}
 	if !reflect.DeepEqual(p, want) {
@@ -82,7 +100,7 @@ func TestParseErrors(t *testing.T) {
 	for _, c := range []struct{ toml, want string }{
 		{"[files]\nwrit = []", `p.toml:2: unknown key "files.writ"; did you mean "files.write"?`},
 		{"[file]\nread = []", `p.toml:1: unknown key "file"; did you mean "files"?`},
-		{"\n[world]\nallow = []", `p.toml:2: unknown key "world"; known here: env, files, home, journal, limits, network, packages, profile, unix_sockets`},
+		{"\n[world]\nallow = []", `p.toml:2: unknown key "world"; known here: env, files, home, journal, limits, network, packages, profile, runaway, unix_sockets`},
 		{"network.deny = []", `p.toml:1: unknown key "network.deny"`},
 		{"network = 'none'", `p.toml:1: network has to be a table`},
 		{"[network]\nmode = 'host'", `p.toml:2: network.mode cannot be "host"; it has to be "filtered" or "none"`},
@@ -103,6 +121,12 @@ func TestParseErrors(t *testing.T) {
 		{"[journal]\nkept = '1GiB'", `p.toml:2: unknown key "journal.kept"; did you mean "journal.keep"?`},
 		{"[tools]\ndeny = []", `unknown key "tools"`},
 		{"backend = 'native'", `unknown key "backend"`},
+		{"[limits]\ncall_timeout = 5", `p.toml:2: limits.call_timeout has to be a time, such as "90s" or "5m"`},
+		{"[limits]\ncall_timeout = '5'", `p.toml:2: limits.call_timeout cannot be "5"; it has to be a time, such as "90s" or "5m"`},
+		{"[limits]\ncall_timeout = '-5s'", `p.toml:2: limits.call_timeout has to be from 10ms to 8760h0m0s`},
+		{"[runaway]\nrate = 'shoot'", `p.toml:2: runaway.rate cannot be "shoot"; it has to be "report", "cancel", "freeze" or "kill"`},
+		{"[runaway]\nrestarts = 'freeze'", `p.toml:2: runaway.restarts cannot be "freeze"; it has to be "report" or "kill"`},
+		{"[runaway]\nspin = 'kill'", `p.toml:2: unknown key "runaway.spin"`},
 		{"[limits]\nmemory = '1MiB'", `p.toml:2: limits.memory has to be from 32MiB to 16TiB`},
 		{"[limits]\nmemory = 'half'", `p.toml:2: limits.memory cannot be "half"`},
 		{"[limits]\ncpus = 0", `p.toml:2: limits.cpus has to be from 0.01 to 8192`},
@@ -199,6 +223,7 @@ func TestExtend(t *testing.T) {
 			Allow: []Rule{mustRule("a.example:443"), mustRule("b.example:443")},
 		},
 		Limits:  Limits{Pids: 1, Tmp: 2, Egress: 4, Staged: 5},
+		Runaway: Runaway{1, 2, 3, 4, 5, 6, "a", "b", "c", "d", "e", "f"},
 		Journal: Journal{Max: 1, Keep: 2, Full: FullStop, Bodies: BodyNone},
 		Sources: []string{"x"},
 	}
@@ -211,6 +236,7 @@ func TestExtend(t *testing.T) {
 			Allow: []Rule{mustRule("B.example.:443"), mustRule("tcp://b.example:443"), mustRule("c.example:443")},
 		},
 		Limits:  Limits{Tmp: 3},
+		Runaway: Runaway{Rate: 7, OnStderr: "g"},
 		Journal: Journal{Keep: 3, Full: FullContinue},
 		Sources: []string{"y"},
 	}
@@ -226,6 +252,7 @@ func TestExtend(t *testing.T) {
 			Allow: []Rule{mustRule("a.example:443"), mustRule("b.example:443"), mustRule("tcp://b.example:443"), mustRule("c.example:443")},
 		},
 		Limits:  Limits{Pids: 1, Tmp: 3, Egress: 4, Staged: 5},
+		Runaway: Runaway{1, 2, 3, 7, 5, 6, "a", "b", "c", "d", "g", "f"},
 		Journal: Journal{Max: 1, Keep: 3, Full: FullContinue, Bodies: BodyNone},
 		Sources: []string{"x", "y"},
 	}

@@ -81,6 +81,7 @@ type Policy struct {
 	Env      Env
 	Network  Network
 	Limits   Limits
+	Runaway  Runaway
 	Journal  Journal
 	Packages Packages
 	// Sources are the files that this policy was read from. Those with an

@@ -34,6 +34,7 @@ type Report struct {
 	Limits Limits     `json:"limits"` // defaults filled in
 	Notes  []Note     `json:"notes,omitempty"`
 
+	Runaway Runaway `json:"runaway"` // defaults filled in
 	Journal Journal `json:"journal"` // defaults filled in
 
 	// Roots is what was below each writable directory, for [Changes].

@@ -85,6 +85,7 @@ func Spec(p *Policy, prog Program, h Host) (*specs.Spec, *Report, error) {
 	uid, gid := uint32(b.facts.EUID), uint32(b.facts.EGID)
 	oom := 500
 	b.report.Limits = b.limits
+	b.report.Runaway = p.Runaway.WithDefaults()
 	b.report.Journal = p.Journal.WithDefaults()
 	b.report.Mode = p.Mode()
 	return &specs.Spec{

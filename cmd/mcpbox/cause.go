@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/mcpbox/mcpbox/bridge"
@@ -15,11 +16,14 @@ func (e ending) cause(lastWords string) *bridge.Error {
 	err := &bridge.Error{Code: bridge.CodeEnded}
 	var tooLong *bridge.LineTooLongError
 	var violations *bridge.ViolationsError
+	var runaway *runawayError
 	switch {
 	case e.exit.Exceeded != nil:
 		err.Rule, err.Message = e.exit.Exceeded.Limit, "the server was "+describeExceeded(e.exit.Exceeded)
 	case errors.As(e.err, &tooLong):
 		err.Rule, err.Message = "length", "mcpbox has ended the server: "+e.err.Error()
+	case errors.As(e.err, &runaway):
+		err.Rule, err.Message = runaway.rule, "mcpbox has ended the server: "+runaway.text
 	case errors.As(e.err, &violations), errors.Is(e.err, bridge.ErrDeaf):
 		err.Rule, err.Message = "protocol", "mcpbox has ended the server: "+e.err.Error()
 	case e.err != nil:
@@ -50,14 +54,16 @@ const (
 
 // tail keeps the end of what is written to it.
 type tail struct {
-	mu  sync.Mutex
-	end []byte
+	total atomic.Int64 // bytes
+	mu    sync.Mutex
+	end   []byte
 }
 
 func (t *tail) Write(b []byte) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	n := len(b)
+	t.total.Add(int64(n))
 	b = b[max(0, n-lastWordsLength):]
 	t.end = append(t.end, b...)
 	if len(t.end) > 2*lastWordsLength {

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/mcpbox/mcpbox/cmd/mcpbox/internal/dirs"
 	"github.com/mcpbox/mcpbox/cmd/mcpbox/internal/journal"
@@ -26,6 +27,7 @@ type invocation struct {
 	staged                    bool
 	pids                      int64
 	raw                       bool // of run only
+	callTimeout               time.Duration
 	given                     func(flag string) bool
 	argv                      []string
 	installed                 *provided // if the command is a package runner's
@@ -47,6 +49,7 @@ func (inv *invocation) addFlags(cmd *cobra.Command) {
 	f.StringVar(&inv.memory, "memory", "", "most memory of all processes, a `SIZE` such as 512MiB (default "+policy.FormatSize(policy.DefaultMemory)+", at most half of the machine's)")
 	f.Float64Var(&inv.cpus, "cpus", 0, "most processor time, as `N` processors such as 1.5 (default three quarters of them)")
 	f.Int64Var(&inv.pids, "pids", 0, fmt.Sprintf("most processes and threads, `N` (default %d)", policy.DefaultPids))
+	f.DurationVar(&inv.callTimeout, "call-timeout", 0, fmt.Sprintf("how long a request may wait for its answer (default %s)", policy.FormatDuration(policy.DefaultCallTimeout)))
 	cmd.RegisterFlagCompletionFunc("profile", cobra.FixedCompletions(profiles.Names(), cobra.ShellCompDirectiveNoFileComp))
 	cmd.MarkFlagFilename("policy", "toml")
 	cmd.RegisterFlagCompletionFunc("name", cobra.NoFileCompletions)
@@ -252,6 +255,12 @@ func (inv *invocation) flags() (*policy.Policy, error) {
 		p.Env.Set[name] = value
 	}
 	var err error
+	if inv.given("call-timeout") {
+		if err := policy.CheckCallTimeout(inv.callTimeout); err != nil {
+			return nil, fmt.Errorf("--call-timeout %v: %w", inv.callTimeout, err)
+		}
+		p.Runaway.CallTimeout = inv.callTimeout
+	}
 	p.Limits, err = inv.limits()
 	return p, err
 }

@@ -27,6 +27,7 @@ type messages struct {
 	queue      chan string
 	stop, done chan struct{}
 	unsaid     atomic.Int64
+	received   atomic.Int64 // from the server, whatever became of it
 }
 
 func newMessages(j *journal.Journal, c console, name string) *messages {
@@ -47,6 +48,9 @@ func (m *messages) observe(e *bridge.Event) {
 	}
 	if e.Direction == bridge.ToHost {
 		r.Direction = journal.ToHost
+		if e.Outcome != bridge.GivenUp {
+			m.received.Add(1)
+		}
 	}
 	switch e.Kind {
 	case bridge.Request:
@@ -84,8 +88,13 @@ func (m *messages) observe(e *bridge.Event) {
 	if trouble == "" {
 		return
 	}
+	m.say(trouble)
+}
+
+// say has it said on stderr, and does not wait for that.
+func (m *messages) say(text string) {
 	select {
-	case m.queue <- trouble:
+	case m.queue <- text:
 	default:
 		m.unsaid.Add(1)
 	}

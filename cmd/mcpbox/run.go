@@ -104,6 +104,10 @@ func run(inv *invocation, c console) error {
 		j.Event(journal.Event{Kind: journal.NotStarted, Detail: err.Error()})
 	}
 
+	if err := restarts(p, j, c); err != nil {
+		notStarted(err)
+		return err
+	}
 	own, err := runs.Create(p.dirs.Runtime, j.ID())
 	if err != nil {
 		return err
@@ -176,7 +180,7 @@ func run(inv *invocation, c console) error {
 	over := make(chan *sandbox.LimitError, 1)
 	go live.watchGrowth(growth, p.report.Limits.Disk, over)
 	s := &session{box: box, over: over, console: c, journal: j, name: p.name, state: p.dirs.State, signals: signals, lost: lost, kill: live.kill,
-		maxLine: p.report.Limits.Message, full: p.report.Journal.Full, raw: inv.raw, said: map[string]bool{}}
+		maxLine: p.report.Limits.Message, full: p.report.Journal.Full, raw: inv.raw, live: live, rules: p.report.Runaway, said: map[string]bool{}}
 	// Users who never look have their directory swept, too.
 	stopSettling := settle(func() {
 		runs.Sweep(p.dirs.Runtime)

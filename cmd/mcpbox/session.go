@@ -25,6 +25,9 @@ type session struct {
 	lost    <-chan cover // what the box has open now that it should not
 	over    <-chan *sandbox.LimitError
 	kill    <-chan struct{} // closed when a person wants it dead
+	live    *live
+	rules   policy.Runaway
+	runaway chan error // one that is to be killed
 	maxLine int64
 	full    policy.FullMode // what to do when the journal cannot be written
 	raw     bool            // it is no MCP server: judge nothing
@@ -75,7 +78,13 @@ func (s *session) relay() ending {
 		gone <- ending{exit: exit, err: err, relay: s.relaying}
 	}()
 
+	s.runaway = make(chan error, 1)
+	watched := make(chan struct{})
+	go (&runaways{
+		rules: s.rules, name: s.name, live: s.live, relay: s.relaying, messages: trouble, stderr: words, kill: s.runaway,
+	}).watch(watched)
 	caught, failure := s.wait(relayed, gone)
+	close(watched)
 	end := <-gone
 	end.caught = caught
 	if end.exit.Exceeded == nil {
@@ -136,6 +145,11 @@ func (s *session) wait(relayed <-chan error, gone chan ending) (caught os.Signal
 		case e := <-s.over:
 			if ended == nil {
 				s.exceeded = e
+				s.box.Kill()
+			}
+		case err := <-s.runaway:
+			if failure == nil && ended == nil {
+				failure = err
 				s.box.Kill()
 			}
 		case <-unwritten:

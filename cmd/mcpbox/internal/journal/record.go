@@ -69,6 +69,9 @@ const (
 	// LauncherDied is a run whose mcpbox was killed by something else, as whoever
 	// comes across it finds. The box has ended with it.
 	LauncherDied Kind = "launcher_died"
+	// Runaway is a server that has broken a rule of the policy's for runaways;
+	// Target is the rule.
+	Runaway Kind = "runaway"
 	// Warning is anything else that a person should read.
 	Warning Kind = "warning"
 )
