@@ -80,7 +80,7 @@ func (p *pump) run() error {
 			fill = pending
 		}
 		whole := 0 // bytes of buf that are whole lines
-		if last := bytes.LastIndexByte(p.buf[pending:fill], '\n'); last >= 0 {
+		if last := lastLineFeed(p.buf[pending:fill]); last >= 0 {
 			whole = pending + last + 1
 			if err := p.forward(p.buf[:whole]); err != nil {
 				return err
@@ -111,6 +111,15 @@ func (p *pump) run() error {
 			p.shrink(pending)
 		}
 	}
+}
+
+// lastLineFeed is where the last one is, or -1. Most of what is read of a long
+// line has none, and only the search from the front has the processor's help.
+func lastLineFeed(b []byte) int {
+	if bytes.IndexByte(b, '\n') < 0 {
+		return -1
+	}
+	return bytes.LastIndexByte(b, '\n')
 }
 
 // endOfInput says whether a read error is how this kind of stream ends. A
