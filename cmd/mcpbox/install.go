@@ -72,7 +72,13 @@ func (in *installation) install(ctx context.Context) (*installed, error) {
 	in.journal.Start(journal.Start{
 		Name: in.server, Argv: []string{"mcpbox", "install", in.request.String()}, Backend: "native", PID: os.Getpid(), Version: version,
 	})
-	done, err := in.npm(ctx, st)
+	var done *installed
+	switch in.request.Kind {
+	case packages.PyPI:
+		done, err = in.pip(ctx, st)
+	default:
+		done, err = in.npm(ctx, st)
+	}
 	end := journal.Exit{Duration: time.Since(started)}
 	if err != nil {
 		err = in.failed(err)

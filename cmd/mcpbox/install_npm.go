@@ -35,7 +35,7 @@ func (in *installation) npm(ctx context.Context, st *packages.Staging) (*install
 		return nil, err
 	}
 	in.say("installing %s from %s, once", in.request, config.RegistryOf(in.request.Packages[0].Name))
-	network, err := in.registryRules(ctx, config)
+	network, err := in.registryRules(ctx, config.Registries(), config.Proxy)
 	if err != nil {
 		return nil, err
 	}
@@ -57,7 +57,7 @@ func (in *installation) npm(ctx context.Context, st *packages.Staging) (*install
 	if o.exit.Code != 0 {
 		return nil, in.explained("npm", o)
 	}
-	lock, err := packages.ReadLock(filepath.Join(root, packages.LockName))
+	lock, err := packages.ReadLock(filepath.Join(root, packages.NPMLockName))
 	if err != nil {
 		return nil, err
 	}
@@ -159,7 +159,7 @@ func (in *installation) writeManifest(root string) error {
 	if in.again == nil {
 		return nil
 	}
-	return os.WriteFile(filepath.Join(root, packages.LockName), in.again.Data, 0o600)
+	return os.WriteFile(filepath.Join(root, packages.NPMLockName), in.again.Data, 0o600)
 }
 
 // keepOnly removes what is in dir but for one name.
@@ -210,19 +210,19 @@ func (in *installation) runScripts(ctx context.Context, config *packages.NPMConf
 // registryRules is what an installation reaches: the registries, and what the
 // policy adds. A registry of the user's own choice may be at an address that no
 // name leads to otherwise: of this machine, or of a private network.
-func (in *installation) registryRules(ctx context.Context, config *packages.NPMConfig) (policy.Network, error) {
+func (in *installation) registryRules(ctx context.Context, registries []*url.URL, proxyURL string) (policy.Network, error) {
 	n := policy.Network{Allow: slices.Clone(in.rules.Allow)}
-	for _, u := range config.Registries() {
+	for _, u := range registries {
 		rules, err := registryRule(ctx, u)
 		if err != nil {
 			return n, err
 		}
 		n.Allow = append(n.Allow, rules...)
 	}
-	if config.Proxy != "" {
-		proxy, err := policy.ParseProxy(config.Proxy)
+	if proxyURL != "" {
+		proxy, err := policy.ParseProxy(proxyURL)
 		if err != nil {
-			return n, fmt.Errorf("npm's configuration: the proxy: %w", err)
+			return n, fmt.Errorf("the configuration of the registry's client: the proxy: %w", err)
 		}
 		n.Proxy = proxy
 	}
@@ -230,7 +230,7 @@ func (in *installation) registryRules(ctx context.Context, config *packages.NPMC
 }
 
 func registryRule(ctx context.Context, u *url.URL) ([]policy.Rule, error) {
-	origin := policy.Origin{Flag: "npm's configuration"}
+	origin := policy.Origin{Flag: "the registry's address"}
 	port := u.Port()
 	if port == "" {
 		port = map[string]string{"https": "443", "http": "80"}[u.Scheme]

@@ -79,6 +79,9 @@ func signed(e *packages.Entry) string {
 
 // profile is the one of the package's interpreter, or of the package.
 func (p *provided) profile() (name, why string) {
+	if p.request.Kind == packages.PyPI {
+		return "python", "the command runs a package of PyPI"
+	}
 	name, why = profiles.For("node", append([]string{"node"}, p.argv()...))
 	if name == "node" {
 		why = "the command runs a package of npm"
@@ -89,6 +92,9 @@ func (p *provided) profile() (name, why string) {
 // pathDir holds the programs of the package and its dependencies, which runners
 // put into PATH.
 func (p *provided) pathDir() string {
+	if p.request.Kind == packages.PyPI {
+		return filepath.Join(p.store.PinDir(p.pin), "venv", "bin")
+	}
 	return filepath.Join(p.store.PinDir(p.pin), "node_modules", ".bin")
 }
 

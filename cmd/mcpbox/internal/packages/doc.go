@@ -8,8 +8,8 @@
 //
 //	CACHE/packages/npm/@scope+name@1.2.3-0123456789abcdef/
 //	    mcpbox.json         what it is: an [Entry]
-//	    package-lock.json   every dependency with its integrity hash
-//	    node_modules/       what boxes see, read-only
+//	    lock.json           every dependency with its integrity hash
+//	    node_modules/       what boxes see, read-only; of Python, venv/
 //
 // The digits identify all that is in the lock, so that one version of a package
 // with two sets of dependencies is two entries. An entry never changes. It
@@ -19,7 +19,7 @@
 //
 //	STATE/packages/SERVER/0123456789abcdef/
 //	    pin.json            a [Pin]
-//	    package-lock.json   the lock, from which an entry can be made again
+//	    lock.json           the lock, from which an entry can be made again
 //
 // The digits stand for the request, so that a server whose command line changes
 // gets what it asks for, and has its old pin back when it changes back. A pin

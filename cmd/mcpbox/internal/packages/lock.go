@@ -20,18 +20,19 @@ import (
 type Lock struct {
 	Packages []Locked // by path
 	Data     []byte   // the file
+	Python   string   // the version of Python that it is for, if it is for one
 }
 
 // Locked is one package of a lock.
 type Locked struct {
-	Path      string // such as node_modules/@scope/name
-	Name      string
-	Version   string
-	Integrity string
-	Resolved  string // where it came from; "" for one inside another's tarball
-	Bin       map[string]string
-	Script    bool // it has an install script
-	Optional  bool // it need not be there: it may be for another platform
+	Path      string            `json:"path"` // such as node_modules/@scope/name
+	Name      string            `json:"name"`
+	Version   string            `json:"version"`
+	Integrity string            `json:"integrity"`
+	Resolved  string            `json:"resolved"` // where it came from; "" for one inside another's tarball
+	Bin       map[string]string `json:"bin,omitempty"`
+	Script    bool              `json:"script,omitempty"`   // it has an install script
+	Optional  bool              `json:"optional,omitempty"` // it need not be there: it may be for another platform
 }
 
 // maxLock bounds the file. The largest lock of a server that is known has 600 KiB.
@@ -50,6 +51,9 @@ func ReadLock(file string) (*Lock, error) {
 	data, err := os.ReadFile(file)
 	if err != nil {
 		return nil, err
+	}
+	if strings.HasPrefix(strings.TrimSpace(string(data[:min(len(data), 64)])), `{`+"\n"+`  "kind": "pypi"`) {
+		return parsePythonLock(data)
 	}
 	return parseLock(data)
 }
@@ -151,6 +155,9 @@ func (l *Lock) Hosts() []string {
 // is what npm exec would choose: of several programs of a package, the one with
 // the package's name.
 func (l *Lock) Program(r *Request) (string, error) {
+	if r.Kind == PyPI {
+		return l.pythonProgram(r)
+	}
 	main := l.Top(r.Packages[0].Name)
 	if main == nil {
 		return "", fmt.Errorf("%s is not among what was installed", r.Packages[0].Name)

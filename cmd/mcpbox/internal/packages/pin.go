@@ -45,8 +45,11 @@ func (s *Store) Stored(p *Pin) bool {
 // LockFile is the pin's copy of the entry's lock.
 func (p *Pin) LockFile() string { return filepath.Join(p.dir, LockName) }
 
-// LockName is the name of a lock's file, which npm gives to it.
-const LockName = "package-lock.json"
+// LockName is the name of a lock's file: for npm, what npm calls NPMLockName.
+const (
+	LockName    = "lock.json"
+	NPMLockName = "package-lock.json"
+)
 
 // Pin returns the pin of a server for a request, or nil.
 func (s *Store) Pin(server string, r *Request) (*Pin, error) {

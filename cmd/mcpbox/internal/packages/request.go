@@ -38,20 +38,33 @@ type Request struct {
 	Packages []Spec `json:"packages"`           // the first is the one that the request is about
 	Bin      string `json:"bin,omitempty"`      // the program to run; "": the first package's own
 	Registry string `json:"registry,omitempty"` // named on the command line
+	Python   string `json:"python,omitempty"`   // version, such as "3.12"
 
 	Runner string   `json:"-"` // what was typed, such as "pnpm dlx"
 	Args   []string `json:"-"` // for the program
+	with   []Spec   // while it is read: packages to be there, too
 }
 
 // Key identifies the request among those of one server.
 func (r *Request) Key() string {
-	sum := sha256.Sum256([]byte(fmt.Sprintf("%q", append([]string{string(r.Kind), r.Bin, r.Registry}, r.specs()...))))
+	sum := sha256.Sum256([]byte(fmt.Sprintf("%q", append([]string{string(r.Kind), r.Bin, r.Registry + r.python()}, r.specs()...))))
 	return hex.EncodeToString(sum[:8])
+}
+
+func (r *Request) python() string {
+	if r.Python == "" {
+		return ""
+	}
+	return " python" + r.Python
 }
 
 func (r *Request) specs() []string {
 	var list []string
 	for _, s := range r.Packages {
+		if r.Kind == PyPI {
+			list = append(list, s.Requirement())
+			continue
+		}
 		list = append(list, s.String())
 	}
 	return list
@@ -67,12 +80,15 @@ func (r *Request) String() string {
 
 // Equal reports whether two requests ask for the same.
 func (r *Request) Equal(other *Request) bool {
-	return r.Kind == other.Kind && r.Bin == other.Bin && r.Registry == other.Registry && slices.Equal(r.Packages, other.Packages)
+	return r.Kind == other.Kind && r.Bin == other.Bin && r.Registry == other.Registry && r.Python == other.Python && slices.Equal(r.Packages, other.Packages)
 }
 
 // ServerName is the last part of the package's name, which may have characters
 // that a server's name cannot.
-func (r *Request) ServerName() string { return path.Base(r.Packages[0].Name) }
+func (r *Request) ServerName() string {
+	name, _, _ := strings.Cut(r.Packages[0].Name, "[")
+	return path.Base(name)
+}
 
 // NotUnderstoodError is a package runner's command line in a form that cannot be
 // turned into an installation.
@@ -122,6 +138,28 @@ func Parse(argv []string) (*Request, error) {
 		if g = pnpmDlx("yarn dlx"); first != "dlx" {
 			return nil, nil
 		}
+	case "uvx":
+		g = uvx("uvx")
+	case "uv":
+		second := ""
+		if len(argv) > 2 {
+			second = argv[2]
+		}
+		switch {
+		case first == "tool" && second == "run":
+			g, rest = uvx("uv tool run"), rest[1:]
+		case first == "run":
+			g = uvRun()
+		case first == "--directory" || first == "--project":
+			g = uvRun()
+			return nil, g.errorf("%s is about a project", first)
+		default:
+			return nil, nil
+		}
+	case "pipx":
+		if g = pipx(); first != "run" {
+			return nil, nil
+		}
 	default:
 		return nil, nil
 	}
@@ -141,6 +179,7 @@ type grammar struct {
 	ignored []string
 	value   map[string]string // options with a value, and what it is: a field below
 	refused map[string]string // options that change what is run, and why not
+	needs   string            // why there has to be an option that names packages; "" if not
 	late    bool              // options are also read after what to run, until "--"
 	parse1  func(string) (Spec, error)
 	example string // a line that is understood
@@ -171,6 +210,11 @@ func (g *grammar) parse(args []string) (*Request, error) {
 		return nil, g.errorf("no package is named")
 	}
 	what, rest := args[0], args[1:]
+	if g.needs != "" && len(r.Packages) == 0 {
+		return nil, g.errorf("%s", g.needs)
+	}
+	named := len(r.Packages) > 0
+	r.Packages = append(r.Packages, r.with...)
 	if g.late && len(rest) > 0 {
 		// npm takes options from anywhere before "--".
 		if rest[0] == "--" {
@@ -180,7 +224,10 @@ func (g *grammar) parse(args []string) (*Request, error) {
 		}
 	}
 	r.Args = rest
-	if len(r.Packages) > 0 {
+	if g.kind == PyPI && strings.HasSuffix(what, ".py") {
+		return nil, g.errorf("%s is a script; put python before it", what)
+	}
+	if named {
 		if strings.ContainsAny(what, "/\\ ") || what[0] == '.' || what[0] == '-' {
 			return nil, g.errorf("%q is not the name of a program", what)
 		}
@@ -191,7 +238,7 @@ func (g *grammar) parse(args []string) (*Request, error) {
 	if err != nil {
 		return nil, g.errorf("%v", err)
 	}
-	r.Packages = []Spec{spec}
+	r.Packages = append([]Spec{spec}, r.Packages...)
 	return r, nil
 }
 
@@ -219,12 +266,21 @@ func (g *grammar) option(r *Request, args []string) (int, error) {
 		value = args[1]
 	}
 	switch field {
-	case "package":
+	case "package", "with":
 		spec, err := g.parse1(value)
 		if err != nil {
 			return 0, g.errorf("%v", err)
 		}
-		r.Packages = append(r.Packages, spec)
+		if field == "with" {
+			r.with = append(r.with, spec)
+		} else {
+			r.Packages = append(r.Packages, spec)
+		}
+	case "python":
+		if value = strings.TrimPrefix(value, "python"); value != "" && strings.Trim(value, "0123456789.") != "" {
+			return 0, g.errorf("%s %s: only versions such as 3.12 are understood", name, value)
+		}
+		r.Python = value
 	case "registry":
 		if _, err := ParseRegistry(value); err != nil {
 			return 0, g.errorf("%v", err)
