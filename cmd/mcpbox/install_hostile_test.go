@@ -29,7 +29,7 @@ func TestInstallChangedTarball(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			r := newRegistry(t)
 			o := newOwner(t, r)
-			evil := r.publish("greeter", "1.0.0", map[string]any{"bin": "server.js"}, file{name: "package/server.js", content: "#!/usr/bin/env node\nconsole.log('evil')\n"})
+			evil := r.publish("greeter", "1.0.0", map[string]any{"bin": "server.js"}, file{name: "package/server.js", content: "#!/usr/bin/env node\nconsole.log(JSON.stringify({ jsonrpc: '2.0', method: 'evil' }))\n"})
 			rel := r.publishServer("greeter", "1.0.0", nil)
 			line := []string{"run", "--", "npx", "-y", "greeter"}
 			o.must(line...)
