@@ -59,6 +59,12 @@ func (b *box) watch(mounts []wire.Mount) {
 				b.Kill()
 			}
 		}()
+	default:
+		go func() {
+			if b.group.AwaitOOM() {
+				b.memory.exceed(max(b.group.Memory().Peak, b.limits.Memory))
+			}
+		}()
 	}
 }
 

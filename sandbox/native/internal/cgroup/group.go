@@ -23,7 +23,7 @@ type Group struct {
 	v1   map[string]string // the box's directories by controller
 	home here              // where this process is
 	call *scopeCall        // to systemd, until Adopt
-	oom  *os.File          // eventfd(2), v1
+	oom  *os.File          // of v1 an eventfd(2), of v2 memory.events; nil without a limit on memory
 
 	mu      sync.Mutex
 	v2      string   // the box's directory, or ""
@@ -152,6 +152,22 @@ func (g *Group) Memory() Memory {
 	}
 }
 
+// AwaitOOM blocks until memory has run out, and reports whether it has: in v1, where
+// one process is killed, before the kernel kills, and in v2, where all are, when it
+// has killed. It returns false when the group is removed. In v2 this is how it
+// becomes known for certain: a scope without processes is removed by systemd,
+// together with what the kernel has counted in it.
+func (g *Group) AwaitOOM() bool {
+	switch {
+	case g.oom == nil:
+		return false
+	case g.Tier == V1:
+		return g.awaitV1()
+	default:
+		return g.awaitV2()
+	}
+}
+
 // Time is the processor time of all processes that there are and were, if the
 // kernel counts it for the group.
 func (g *Group) Time() (time.Duration, bool) {
@@ -210,7 +226,12 @@ func keyed(dir, name, key string) int64 {
 	if err != nil {
 		return 0
 	}
-	for line := range strings.Lines(string(data)) {
+	return count(string(data), key)
+}
+
+// count is keyed for the text of a file.
+func count(text, key string) int64 {
+	for line := range strings.Lines(text) {
 		if rest, ok := strings.CutPrefix(line, key+" "); ok {
 			n, _ := strconv.ParseInt(strings.TrimSpace(rest), 10, 64)
 			return n

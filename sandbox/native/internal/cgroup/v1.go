@@ -116,13 +116,8 @@ func (g *Group) hearOOM(dir string) error {
 	return write(dir, "cgroup.event_control", fmt.Sprintf("%d %d", event, control))
 }
 
-// AwaitOOM blocks until memory has run out, and reports whether it has; it
-// returns false when the group is removed, or if the kernel kills all of the box
-// by itself.
-func (g *Group) AwaitOOM() bool {
-	if g.oom == nil {
-		return false
-	}
+// awaitV1 is AwaitOOM for v1.
+func (g *Group) awaitV1() bool {
 	n, _ := g.oom.Read(make([]byte, 8))
 	// A removed cgroup signals too (cgroup-v1/cgroups.txt, section 2.4).
 	return n == 8 && unix.Access(g.v1["memory"], unix.F_OK) == nil
