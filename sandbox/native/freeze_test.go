@@ -89,6 +89,7 @@ func TestFreeze(t *testing.T) {
 				if err := errors.Join(r.Freeze(), r.Freeze()); err != nil {
 					t.Fatal(err)
 				}
+				r.still() // the last moments are accounted for by now
 				before, err := r.Usage()
 				if err != nil || before.Processes == 0 {
 					t.Fatalf("%+v, %v", before, err)
