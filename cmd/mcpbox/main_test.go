@@ -47,7 +47,8 @@ func TestScript(t *testing.T) {
 			}
 			env.Setenv("LANG", "C.UTF-8")
 			env.Setenv("GORACE", raceOptions)
-			return os.MkdirAll(filepath.Join(env.WorkDir, scriptDirs["HOME"]), 0o755)
+			return errors.Join(os.MkdirAll(filepath.Join(env.WorkDir, scriptDirs["HOME"]), 0o755),
+				showSystemd(filepath.Join(env.WorkDir, scriptDirs["XDG_RUNTIME_DIR"])))
 		},
 		Condition: func(cond string) (bool, error) {
 			switch cond {
@@ -65,6 +66,17 @@ func TestScript(t *testing.T) {
 // raceOptions spares each mcpbox the second that the race detector, where these
 // tests are built with it, waits at the end of a program.
 const raceOptions = "atexit_sleep_ms=0"
+
+// showSystemd links the systemd of the user who runs the tests, where there is one,
+// into a script's run directory: the condition cgroup, too, is about that one.
+func showSystemd(run string) error {
+	own := os.Getenv("XDG_RUNTIME_DIR")
+	if _, err := os.Stat(filepath.Join(own, "systemd/private")); own == "" || err != nil {
+		return nil
+	}
+	return errors.Join(os.Mkdir(run, 0o700), os.Symlink(filepath.Join(own, "systemd"), filepath.Join(run, "systemd")),
+		os.Symlink(filepath.Join(own, "bus"), filepath.Join(run, "bus")))
+}
 
 // scriptDirs are where a script's user keeps things, below $WORK.
 var scriptDirs = map[string]string{
