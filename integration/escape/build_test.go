@@ -18,6 +18,10 @@ type programs struct {
 	launcher string
 }
 
+// prebuilt names a directory that has the programs, for machines without a Go
+// toolchain: probe and mcpbox-layersoff, as goBuild would make them.
+const prebuilt = "MCPBOX_ESCAPE_PREBUILT"
+
 // build makes the programs once per test run. TestMain removes them.
 var build = sync.OnceValues(func() (*programs, error) {
 	dir, err := os.MkdirTemp("", "mcpbox-escape-bin-")
@@ -28,7 +32,9 @@ var build = sync.OnceValues(func() (*programs, error) {
 	if err := os.Chmod(dir, 0o755); err != nil {
 		return p, err
 	}
-	if err := goBuild(p.probe, "./probe", "CGO_ENABLED=0"); err != nil {
+	if dir := os.Getenv(prebuilt); dir != "" {
+		p.probe = filepath.Join(dir, "probe")
+	} else if err := goBuild(p.probe, "./probe", "CGO_ENABLED=0"); err != nil {
 		return p, err
 	}
 	if bin := os.Getenv("MCPBOX_BIN"); bin != "" {
@@ -45,6 +51,9 @@ var buildLacking = sync.OnceValues(func() (string, error) {
 	p, err := build()
 	if err != nil {
 		return "", err
+	}
+	if dir := os.Getenv(prebuilt); dir != "" {
+		return filepath.Join(dir, "mcpbox-layersoff"), nil
 	}
 	bin := filepath.Join(p.dir, "mcpbox-layersoff")
 	return bin, goBuild(bin, "../../cmd/mcpbox", "GOFLAGS=-tags=layersoff")

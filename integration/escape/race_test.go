@@ -9,12 +9,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestM5SourceSwap launches two hundred boxes with a declared directory that
+// TestM5SourceSwap launches hundreds of boxes with a declared directory that
 // somebody exchanges all the time for a symbolic link to the launcher's own
 // policies, which may never be shown. Whatever is mounted at whatever moment,
 // it is never those.
 func TestM5SourceSwap(t *testing.T) {
-	const launches = 200
+	launches := fewer(200)
 	w := newWorld(t, false)
 	w.write("project/swap/content.toml", "harmless\n", 0o644)
 	w.write(".config/mcpbox/content.toml", "forbidden\n", 0o600)

@@ -9,12 +9,22 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"testing"
 	"time"
 )
 
 // limit is how long any command of the tests may take: a hang is a failure, and
 // a slow machine is none.
 const limit = 90 * time.Second
+
+// fewer is n, or a tenth of it where go test -short asks for fewer repetitions: on
+// emulated machines, for one.
+func fewer(n int) int {
+	if testing.Short() {
+		return max(1, n/10)
+	}
+	return n
+}
 
 // ran is how a command ended.
 type ran struct {

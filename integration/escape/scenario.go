@@ -15,9 +15,10 @@
 // As root the tests invent a user whom nobody else is, and start root's launcher
 // too; as anybody else they run as that user and skip what takes root. They obey
 //
-//	MCPBOX_BIN           the launcher to test, instead of one built here
-//	MCPBOX_REQUIRE       a need that is not met fails the test
-//	MCPBOX_ESCAPE_TABLE  the file to write the table to, in Markdown
+//	MCPBOX_BIN              the launcher to test, instead of one built here
+//	MCPBOX_REQUIRE          a need that is not met fails the test
+//	MCPBOX_ESCAPE_TABLE     the file to write the table to, in Markdown
+//	MCPBOX_ESCAPE_PREBUILT  a directory with the other programs, where there is no Go
 //
 // and go test -update writes the table of system calls anew.
 package escape
