@@ -17,10 +17,10 @@ INITPROG := sandbox/native/initprog.bin
 TAGS := embedinit,netgo,osusergo,static_build
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build test demo bench lint install clean
+.PHONY: help setup build test test-vm demo bench lint install clean
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do printf '  make %-9s %s\n' "$$name" "$$text"; done
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do printf '  make %-9s %s\n' "$$name" "$$text"; done
 
 setup: ## install what building needs (Debian, Ubuntu)
 	@scripts/setup build
@@ -38,6 +38,11 @@ demo: ## run a public server in the jail, and show what it cannot do
 test: ## every check there is; as root also as an ordinary user
 	@scripts/setup test
 	@scripts/test
+
+test-vm: ## tests in a virtual machine with stock Debian: its kernel, systemd, control groups
+	@scripts/setup vm
+	@$(MAKE) --no-print-directory build
+	@scripts/vm
 
 bench: ## what the jail costs, as a table
 	@scripts/setup test
