@@ -75,8 +75,13 @@ func hostEntry(inv *invocation) string {
 		command = self
 	}
 	args := append([]string{"run", "--name", inv.name, "--"}, inv.argv...)
+	home, _ := os.UserHomeDir() // or else "~" stays
 	var quoted []string
 	for _, arg := range args {
+		// Hosts start servers without a shell.
+		if rest, ok := strings.CutPrefix(arg, "~/"); ok && home != "" {
+			arg = filepath.Join(home, rest)
+		}
 		quoted = append(quoted, jsonString(arg))
 	}
 	return fmt.Sprintf("  %s: {\n    \"command\": %s,\n    \"args\": [%s]\n  }", jsonString(inv.name), jsonString(command), strings.Join(quoted, ", "))

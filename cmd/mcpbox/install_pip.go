@@ -142,7 +142,7 @@ func (in *installation) publishPython(st *packages.Staging, root, python string,
 	if err := os.WriteFile(filepath.Join(root, packages.LockName), lock.Data, 0o600); err != nil {
 		return nil, err
 	}
-	if err := st.Publish(root, e); err != nil {
+	if err := st.Publish(root, e, bin); err != nil {
 		return nil, err
 	}
 	return &installed{e, lock, bin}, nil

@@ -61,6 +61,17 @@ func TestInstalledOnce(t *testing.T) {
 		t.Error(stdout)
 	}
 
+	// A part of the store may be deleted, too.
+	if err := os.RemoveAll(filepath.Join(o.home, "cache/mcpbox/packages/npm", o.entries()[0], "node_modules")); err != nil {
+		t.Fatal(err)
+	}
+	if stdout, _ = o.must(line...); greeted(t, stdout) != "1.0.0" {
+		t.Error(stdout)
+	}
+	if stdout, stderr = o.must(line...); greeted(t, stdout) != "1.0.0" || stderr != "" {
+		t.Error(stdout, stderr)
+	}
+
 	// The registry goes. What is pinned and stored does not need it.
 	r.server.Close()
 	if stdout, stderr = o.must(line...); greeted(t, stdout) != "1.0.0" || stderr != "" {
@@ -134,7 +145,7 @@ func TestAdd(t *testing.T) {
 		t.Fatal(err)
 	}
 	stdout, _ := o.must("add", "hello", "--from", `npx -y greeter "~/work" 'a b'`)
-	if !strings.Contains(stdout, `"args": ["run", "--name", "hello", "--", "npx", "-y", "greeter", "~/work", "a b"]`) {
+	if !strings.Contains(stdout, `"args": ["run", "--name", "hello", "--", "npx", "-y", "greeter", "`+o.home+`/work", "a b"]`) {
 		t.Error(stdout)
 	}
 	file := filepath.Join(o.home, "config/mcpbox/servers/hello.toml")

@@ -13,6 +13,7 @@ import (
 	"github.com/mcpbox/mcpbox/cmd/mcpbox/internal/dirs"
 	"github.com/mcpbox/mcpbox/cmd/mcpbox/internal/journal"
 	"github.com/mcpbox/mcpbox/cmd/mcpbox/internal/packages"
+	"github.com/mcpbox/mcpbox/cmd/mcpbox/internal/quarantine"
 	"github.com/mcpbox/mcpbox/profiles"
 )
 
@@ -197,6 +198,9 @@ func (inv *invocation) provideNow(c console, signals <-chan os.Signal) error {
 		defer cancel(nil)
 		stop := cancelOn(signals, cancel)
 		defer stop()
+		if err := quarantine.Refuse(in.dirs.State, in.server); err != nil {
+			return nil, err
+		}
 		in.console = c
 		in.store.Sweep()
 		done, err := in.install(ctx)

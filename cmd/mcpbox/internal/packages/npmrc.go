@@ -48,6 +48,10 @@ func ReadNPMConfig(settings []byte, environ []string) (*NPMConfig, error) {
 	if c.Proxy = get("https-proxy"); c.Proxy == "" {
 		c.Proxy = get("proxy")
 	}
+	var without []string
+	if json.Unmarshal(all["noproxy"], &without) != nil {
+		without = strings.Split(get("noproxy"), ",")
+	}
 	for key := range all {
 		if scope, ok := strings.CutSuffix(key, ":registry"); ok && strings.HasPrefix(scope, "@") {
 			c.Scopes[scope] = get(key)
@@ -64,6 +68,16 @@ func ReadNPMConfig(settings []byte, environ []string) (*NPMConfig, error) {
 		if _, err := ParseRegistry(text); err != nil {
 			return nil, fmt.Errorf("npm's configuration: %w", err)
 		}
+	}
+	// One box has one way out: the proxy, unless all registries do without.
+	direct := func(u *url.URL) bool {
+		return slices.ContainsFunc(without, func(suffix string) bool {
+			suffix = strings.TrimPrefix(strings.TrimSpace(suffix), ".")
+			return suffix != "" && (u.Hostname() == suffix || strings.HasSuffix(u.Hostname(), "."+suffix))
+		})
+	}
+	if !slices.ContainsFunc(c.Registries(), func(u *url.URL) bool { return !direct(u) }) {
+		c.Proxy = ""
 	}
 	lookup := func(name string) (string, bool) {
 		for _, e := range environ {

@@ -91,6 +91,15 @@ _authToken=unscoped
 	}
 }
 
+func TestNoProxy(t *testing.T) {
+	for without, want := range map[string]string{"corp.example": "", ".corp.example": "", "other.example,corp.example": "", "p.example": "http://p:1", "": "http://p:1"} {
+		c, err := ReadNPMConfig(settings(t, map[string]any{"registry": "https://npm.corp.example/", "https-proxy": "http://p:1", "noproxy": strings.Split(without, ",")}), nil)
+		if err != nil || c.Proxy != want {
+			t.Errorf("noproxy %q: %q, %v; want %q", without, c.Proxy, err, want)
+		}
+	}
+}
+
 func TestReadNPMConfigRefuses(t *testing.T) {
 	for name, m := range map[string]map[string]any{
 		"no registry":      {},

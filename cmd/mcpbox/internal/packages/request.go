@@ -156,6 +156,8 @@ func Parse(argv []string) (*Request, error) {
 		default:
 			return nil, nil
 		}
+	case "go":
+		return nil, goRun(rest)
 	case "pipx":
 		if g = pipx(); first != "run" {
 			return nil, nil
@@ -291,3 +293,26 @@ func (g *grammar) option(r *Request, args []string) (int, error) {
 }
 
 var errNotPackage = errors.New("it is no package of a registry")
+
+// goRun refuses "go run MODULE@VERSION", which downloads and builds when it
+// starts. Other forms are about what is there already.
+func goRun(args []string) error {
+	if len(args) == 0 || args[0] != "run" {
+		return nil
+	}
+	for _, arg := range args[1:] {
+		if strings.HasPrefix(arg, "-") {
+			continue
+		}
+		if module, version, ok := strings.Cut(arg, "@"); ok {
+			name := path.Base(module)
+			if strings.TrimLeft(name, "v0123456789") == "" { // the major version of a module
+				name = path.Base(path.Dir(module))
+			}
+			return &NotUnderstoodError{"go run", arg + " is downloaded and built at each start",
+				fmt.Sprintf("install it once, by: go install %s@%s, and run the program: mcpbox run -- ~/go/bin/%s", module, version, name)}
+		}
+		break
+	}
+	return nil
+}

@@ -204,9 +204,10 @@ func (st *Staging) Close() error {
 	return errors.Join(err, st.lock.Close())
 }
 
-// Publish makes dir, a directory within the staging directory, the entry e. If
-// the store has it already, that one stays.
-func (st *Staging) Publish(dir string, e *Entry) error {
+// Publish makes dir, a directory within the staging directory, the entry e, whose
+// program is the file bin. If the store has it already, that one stays, unless
+// somebody has deleted a part of it.
+func (st *Staging) Publish(dir string, e *Entry, bin string) error {
 	data, err := json.MarshalIndent(e, "", "  ")
 	if err != nil {
 		return err
@@ -225,11 +226,14 @@ func (st *Staging) Publish(dir string, e *Entry) error {
 	err = os.Rename(dir, e.Dir)
 	if errors.Is(err, os.ErrExist) || errors.Is(err, unix.ENOTEMPTY) {
 		old, readErr := st.store.Read(e.Kind, filepath.Base(e.Dir))
-		if readErr == nil && old.Integrity == e.Integrity {
+		if _, err := os.Lstat(filepath.Join(e.Dir, bin)); readErr == nil && err == nil && old.Integrity == e.Integrity {
 			*e = *old
 			return nil
 		}
-		return fmt.Errorf("%s is in the way, and is not what its name says; type: rm -r %s", e.Dir, e.Dir)
+		if err := os.Rename(e.Dir, filepath.Join(st.Dir, "broken")); err != nil {
+			return err
+		}
+		return os.Rename(dir, e.Dir)
 	}
 	return err
 }
