@@ -38,7 +38,10 @@ type live struct {
 	traffic *traffic
 	journal *journal.Journal
 	explain func() *policy.Explanation
-	server  *control.Server
+
+	requests atomic.Int64 // of the host, so far
+
+	server *control.Server
 
 	kill   chan struct{} // closed when the run is to be killed
 	killed sync.Once
@@ -153,6 +156,7 @@ func (l *live) status() *control.Status {
 	s := &control.Status{
 		Frozen: l.frozen.Load(), Cut: l.cut.Load(), Ending: l.ended.Load(),
 		Connections: l.traffic.open.Load(), Denied: l.traffic.denied.Load(),
+		Requests: l.requests.Load(),
 	}
 	load, err := l.box.Usage()
 	if err != nil {

@@ -23,6 +23,8 @@ type messages struct {
 	console console
 	name    string
 
+	requests *atomic.Int64 // of the host, that have passed
+
 	// The relay does not wait for a stderr that nobody reads.
 	queue      chan string
 	stop, done chan struct{}
@@ -30,9 +32,9 @@ type messages struct {
 	received   atomic.Int64 // from the server, whatever became of it
 }
 
-func newMessages(j *journal.Journal, c console, name string) *messages {
+func newMessages(j *journal.Journal, c console, name string, requests *atomic.Int64) *messages {
 	m := &messages{
-		journal: j, console: c, name: name,
+		journal: j, console: c, name: name, requests: requests,
 		queue: make(chan string, troubleQueued), stop: make(chan struct{}), done: make(chan struct{}),
 	}
 	go m.run()
@@ -63,6 +65,9 @@ func (m *messages) observe(e *bridge.Event) {
 	trouble := ""
 	switch e.Outcome {
 	case bridge.Passed:
+		if e.Kind == bridge.Request && e.Direction != bridge.ToHost {
+			m.requests.Add(1)
+		}
 	case bridge.Answered:
 		if r.Outcome = journal.OK; e.ToolError {
 			r.Outcome = journal.ToolError

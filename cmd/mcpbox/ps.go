@@ -22,8 +22,9 @@ func psCommand(c console) *cobra.Command {
 CLIENT is the program that started mcpbox. STATE is running, frozen (mcpbox
 freeze), cut (mcpbox cut), ending, or hung, if the mcpbox around the server does
 not answer. CPU is the processor time that its processes have used, MEMORY what
-they occupy now, CONNECTIONS how many are open, DENIED how often it was refused a
-connection or a name. LIMITS is by what its limits hold, see mcpbox doctor.`,
+they occupy now, CONNECTIONS how many are open, REQUESTS how many its host has
+made, DENIED how often it was refused a connection or a name. LIMITS is by what its
+limits hold, see mcpbox doctor.`,
 		Example: `  mcpbox ps
   mcpbox ps --watch
   mcpbox ps --json`,
@@ -97,16 +98,16 @@ func showRuns(c console, list []surveyed, since *sample) error {
 	if since != nil {
 		share = "CPU%\t"
 	}
-	fmt.Fprintf(w, "NAME\tID\tPID\tAGE\tCLIENT\tSTATE\tCPU\t%sMEMORY\tPROCESSES\tCONNECTIONS\tDENIED\tLIMITS\n", share)
+	fmt.Fprintf(w, "NAME\tID\tPID\tAGE\tCLIENT\tSTATE\tCPU\t%sMEMORY\tPROCESSES\tCONNECTIONS\tREQUESTS\tDENIED\tLIMITS\n", share)
 	for _, r := range list {
 		fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\t%s\t", r.Name, r.ID, r.Launcher.PID, age(time.Since(r.Started)), orDash(printable(r.Client)), r.Condition)
 		if since != nil {
 			share = since.share(r) + "\t"
 		}
 		if s := r.Status; s != nil {
-			fmt.Fprintf(w, "%s\t%s%s\t%d\t%d\t%d\t%s\n", seconds(s.CPU), share, size(s.Memory), s.Processes, s.Connections, s.Denied, printable(r.Tier))
+			fmt.Fprintf(w, "%s\t%s%s\t%d\t%d\t%d\t%d\t%s\n", seconds(s.CPU), share, size(s.Memory), s.Processes, s.Connections, s.Requests, s.Denied, printable(r.Tier))
 		} else {
-			fmt.Fprintf(w, "-\t%s-\t-\t-\t-\t%s\n", share, printable(r.Tier))
+			fmt.Fprintf(w, "-\t%s-\t-\t-\t-\t-\t%s\n", share, printable(r.Tier))
 		}
 	}
 	return w.Flush()

@@ -56,7 +56,7 @@ func (s *session) relay() ending {
 		hostGone, stopWatch = nil, func() {}
 	}
 	defer stopWatch()
-	trouble := newMessages(s.journal, s.console, s.name)
+	trouble := newMessages(s.journal, s.console, s.name, &s.live.requests)
 	s.relaying = bridge.New(bridge.Config{
 		HostIn: s.console.in, HostOut: s.console.out,
 		ServerIn: s.box.Stdin(), ServerOut: s.box.Stdout(),

@@ -48,6 +48,7 @@ type Status struct {
 	CPU         time.Duration `json:"cpuNs"`
 	Memory      int64         `json:"memoryBytes"`
 	Connections int64         `json:"connections"` // that are open
+	Requests    int64         `json:"requests"`    // of the host, since the start
 	Denied      int64         `json:"denied"`      // connections and names, since the start
 	// Description is the answer to Describe.
 	Description json.RawMessage `json:"description,omitempty"`
