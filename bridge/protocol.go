@@ -137,7 +137,10 @@ func (s *scanner) shape(c *Call, result []byte) string {
 		}
 		return ""
 	}
-	kind, _ := stringValue(s.get("resultType"), 64)
+	kind := "" // what the earlier era has no kinds of
+	if c.modern {
+		kind, _ = stringValue(s.get("resultType"), 64)
+	}
 	asks := kind == "input_required"
 	if asks && !mayAskBack(c.Method) {
 		return "the result asks for input, which this method may not"

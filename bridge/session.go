@@ -117,7 +117,7 @@ func (s *session) agreed(c *Call, version, taskID string) {
 	if c.Method == methodInitialize && version != "" {
 		s.version = version
 	}
-	if taskID != "" && !c.Exempt() {
+	if _, known := s.tasks.get([]byte(taskID)); taskID != "" && !known {
 		s.tasks.add(taskID, task{c.Tool, c.token})
 		if c.token != "" {
 			s.taskTokens.add(c.token, struct{}{})
