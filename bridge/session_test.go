@@ -29,7 +29,7 @@ func TestTaskProgress(t *testing.T) {
 func TestMemoryIsBounded(t *testing.T) {
 	j := conversation(t, "")
 	for i := range 20 * remembered {
-		id := string(rune('a'+i%26)) + string(quote(string(rune(0x4e00+i)))[1:])
+		id := string(rune('a'+i%26)) + string(quote(string(rune(0x4e00 + i)))[1:])
 		j.passes(&j.toServer, `{"jsonrpc":"2.0","id":"`+id+`,"method":"tools/call","params":{"name":"t","_meta":{"progressToken":"`+id+`}}}`)
 		switch i % 3 {
 		case 0:
