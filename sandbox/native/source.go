@@ -111,7 +111,7 @@ func cloneForRoot(mounts []wire.Mount, id identity) ([]*os.File, error) {
 		}
 		// Private: this is the host's mount namespace, where the copy would
 		// otherwise go on receiving what is mounted below the original.
-		attr := unix.MountAttr{Attr_set: m.Attr, Propagation: unix.MS_PRIVATE}
+		attr := unix.MountAttr{Attr_set: m.TreeAttr(), Propagation: unix.MS_PRIVATE}
 		owner, isMapped := ownerOf(mapped, m.Target)
 		if !isMapped && m.Attr&unix.MOUNT_ATTR_RDONLY == 0 && (m.Type == unix.S_IFDIR || m.Type == unix.S_IFREG) {
 			var err error

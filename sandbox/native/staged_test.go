@@ -78,9 +78,10 @@ func inUpper(t *testing.T, upper *os.File, name string) string {
 func TestStaged(t *testing.T) {
 	for _, sent := range []bool{false, true} { // where descriptors cannot be taken
 		sendSockets = sent
-		out, upper := stagedRun(t, t.TempDir(), `cat old; echo new >new; echo more >>old; cat old; mkdir -p x; cp /bin/true x/; ./x/true && echo executed`, "size=4194304")
+		out, upper := stagedRun(t, t.TempDir(), `cat old; echo new >new; echo more >>old; cat old; mkdir -p x; cp /bin/true x/; ./x/true && echo executed
+			ls -d /.lower /.changes 2>/dev/null; grep -c " $PWD " /proc/self/mountinfo; grep /.lower /proc/self/mountinfo`, "size=4194304")
 		sendSockets = false
-		if out != "old\nold\nmore\nexecuted\n" {
+		if out != "old\nold\nmore\nexecuted\n1\n" {
 			t.Errorf("in the box: %q", out)
 		}
 		for name, want := range map[string]string{"new": "new\n", "old": "old\nmore\n"} {

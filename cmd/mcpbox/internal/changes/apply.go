@@ -260,7 +260,7 @@ func (e *Entry) settle(a *applier, back *Set, done []*Change) error {
 	}
 	if err == nil && len(rest.Changes) == 0 && a.from == undo {
 		// Nothing is left to do or to take back, unless there was a rest.
-		if _, loadErr := os.Lstat(path.Join(e.dir, string(pending)+".json")); loadErr != nil {
+		if !has(e.dir, pending) {
 			return os.Remove(e.dir)
 		}
 	}

@@ -1,7 +1,6 @@
 package changes
 
 import (
-	"fmt"
 	"os"
 	"path"
 	"strings"
@@ -59,15 +58,15 @@ func (c *collector) dir(l level) error {
 		if len(c.set.Changes) >= maxChanges {
 			return errTooMany
 		}
+		mark := len(c.set.Changes)
 		st, err := lstat(l.upper, name)
+		if err == nil && st != nil {
+			err = c.entry(l, name, st)
+		}
 		if err != nil {
-			return err
-		}
-		if st == nil {
-			continue
-		}
-		if err := c.entry(l, name, st); err != nil {
-			return fmt.Errorf("%s: %w", path.Join(l.rel, name), err)
+			// The rest is worth keeping.
+			c.set.Changes = c.set.Changes[:mark]
+			c.add(Change{Path: exact(path.Join(l.rel, name)), After: &Node{Type: Other}, Refused: "it was not kept: " + err.Error()})
 		}
 	}
 	return nil

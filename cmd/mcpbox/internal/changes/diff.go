@@ -8,7 +8,6 @@ import (
 	"unicode/utf8"
 
 	"github.com/rogpeppe/go-internal/diff"
-	"golang.org/x/sys/unix"
 )
 
 // diffLimit bounds the files of which a difference is shown.
@@ -51,11 +50,10 @@ func hostText(s *Set, c *Change) (data []byte, why string) {
 	if same, err := c.Before.sameAt(int(dir.Fd()), string(c.Path)); err != nil || !same {
 		return nil, "(" + reasonHostChanged + ")"
 	}
-	fd, err := openBeneath(int(dir.Fd()), string(c.Path), unix.O_RDONLY|unix.O_NONBLOCK)
+	f, err := openFile(int(dir.Fd()), string(c.Path))
 	if err != nil {
 		return nil, "(" + reasonHostChanged + ")"
 	}
-	f := os.NewFile(uintptr(fd), string(c.Path))
 	defer f.Close()
 	return text(f, c.Before.Size)
 }

@@ -162,6 +162,30 @@ func TestUnreadable(t *testing.T) {
 	w.wantTree()
 }
 
+// TestTooMany: a directory with more in it than is kept is refused as one, and the
+// rest can be had.
+func TestTooMany(t *testing.T) {
+	w := newWorld(t)
+	w.up("fine", "x")
+	dir := w.upper + "/a/" + strings.Repeat("d/", maxDepth-2)
+	w.must(os.MkdirAll(dir, 0o755))
+	set := w.keep("11111111")
+	full := len(set.Changes)
+	c := &collector{set: &Set{Changes: make([]Change, maxChanges-full+2)}, store: &writer{dir: w.state}}
+	upper, err := os.Open(w.upper)
+	w.must(err)
+	defer upper.Close()
+	w.must(os.Remove(w.upper + "/fine")) // its content has no place here
+	w.must(c.collect(int(upper.Fd()), -1))
+	last := c.set.Changes[len(c.set.Changes)-1]
+	if !strings.Contains(last.Refused, errTooMany.Error()) || last.Path == "a" {
+		t.Errorf("the last is %+v", last)
+	}
+	if len(c.set.Changes) > maxChanges {
+		t.Errorf("%d changes", len(c.set.Changes))
+	}
+}
+
 // TestSwappedParents: while changes are applied, somebody exchanges the directory
 // for a link to elsewhere, again and again.
 func TestSwappedParents(t *testing.T) {

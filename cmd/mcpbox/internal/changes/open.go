@@ -34,6 +34,21 @@ func openBeneath(dir int, rel string, flags uint64) (int, error) {
 
 const openDir = unix.O_RDONLY | unix.O_DIRECTORY
 
+// openFile opens a regular file of the host's for reading. Anything else that is
+// there by now could keep its reader waiting for ever.
+func openFile(dir int, name string) (*os.File, error) {
+	fd, err := openBeneath(dir, name, unix.O_RDONLY|unix.O_NONBLOCK)
+	if err != nil {
+		return nil, err
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFREG {
+		unix.Close(fd)
+		return nil, errors.Join(errHostChanged, err)
+	}
+	return os.NewFile(uintptr(fd), name), nil
+}
+
 // openOwn opens a file or directory of an upper layer to read it, of which the
 // server may have taken the permission from its own user. The mode stays changed.
 func openOwn(dir int, name string, flags uint64) (int, error) {
@@ -165,8 +180,7 @@ func (n *Node) hashed(dir int, name string, limit int64) {
 	if n == nil || n.Type != File || n.Size > limit {
 		return
 	}
-	if fd, err := openBeneath(dir, name, unix.O_RDONLY|unix.O_NONBLOCK); err == nil {
-		f := os.NewFile(uintptr(fd), name)
+	if f, err := openFile(dir, name); err == nil {
 		defer f.Close()
 		if sum, size, err := hash(io.LimitReader(f, n.Size+1), io.Discard); err == nil && size == n.Size {
 			n.Hash = sum

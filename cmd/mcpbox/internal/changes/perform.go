@@ -187,11 +187,12 @@ const syncedOneByOne = 200
 // inherit gives a file the owner and the attributes of the one that it stands in
 // for, and returns its mode: that of the old one, if the server did not change it.
 func inherit(dir int, name string, fd int, old, after *Node) (mode uint32, err error) {
-	was, err := openBeneath(dir, name, unix.O_RDONLY|unix.O_NONBLOCK)
+	f, err := openFile(dir, name)
 	if err != nil {
 		return 0, err
 	}
-	defer unix.Close(was)
+	defer f.Close()
+	was := int(f.Fd())
 	var st, now unix.Stat_t
 	if err := errors.Join(unix.Fstat(was, &st), unix.Fstat(fd, &now)); err != nil {
 		return 0, err
@@ -333,11 +334,10 @@ func (a *applier) inverse(c *Change, w *writer) (Change, error) {
 		return back, err
 	}
 	defer unix.Close(dir)
-	fd, err := openBeneath(dir, name, unix.O_RDONLY|unix.O_NONBLOCK)
+	f, err := openFile(dir, name)
 	if err != nil {
 		return back, err
 	}
-	f := os.NewFile(uintptr(fd), name)
 	defer f.Close()
 	after := *c.Before
 	if back.Content, after.Hash, after.Size, err = w.keep(f); err != nil {

@@ -31,13 +31,9 @@ func Prepare(state string, list []*policy.StagedRoot) (*Staging, error) {
 	if len(list) == 0 {
 		return s, nil
 	}
-	sets, err := List(state)
-	if err != nil {
-		return nil, err
-	}
 	waiting := 0
-	for _, e := range sets {
-		if e.Pending != nil {
+	for _, dir := range setDirs(state) {
+		if has(dir, pending) {
 			waiting++
 		}
 	}
@@ -121,13 +117,10 @@ const undoKept = 30 * 24 * time.Hour
 
 // expire removes what would take back changes that were applied long ago.
 func expire(state string) {
-	list, err := List(state)
-	if err != nil {
-		return
-	}
-	for _, e := range list {
-		if e.Pending == nil && time.Since(e.Undo.Time) > undoKept {
-			_ = e.Discard() // the next run tries again
+	for _, dir := range setDirs(state) {
+		info, err := os.Lstat(filepath.Join(dir, string(undo)+".json"))
+		if err == nil && !has(dir, pending) && time.Since(info.ModTime()) > undoKept {
+			_ = (&Entry{ID: filepath.Base(dir), dir: dir}).Discard() // the next run tries again
 		}
 	}
 }

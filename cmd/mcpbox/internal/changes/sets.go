@@ -30,19 +30,28 @@ func (e *Entry) any() *Set {
 	return e.Undo
 }
 
+// setDirs are the directories of all change sets.
+func setDirs(state string) (list []string) {
+	dir := filepath.Join(state, "changes")
+	names, _ := os.ReadDir(dir) // it need not be there
+	for _, n := range names {
+		if n.IsDir() && !strings.HasPrefix(n.Name(), ".") {
+			list = append(list, filepath.Join(dir, n.Name()))
+		}
+	}
+	return list
+}
+
+func has(dir string, p part) bool {
+	_, err := os.Lstat(filepath.Join(dir, string(p)+".json"))
+	return err == nil
+}
+
 // List reads all change sets, the oldest first.
 func List(state string) ([]*Entry, error) {
-	dir := filepath.Join(state, "changes")
-	names, err := os.ReadDir(dir)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
-	}
 	var list []*Entry
-	for _, n := range names {
-		if strings.HasPrefix(n.Name(), ".") || !n.IsDir() {
-			continue
-		}
-		e := &Entry{ID: n.Name(), dir: filepath.Join(dir, n.Name())}
+	for _, dir := range setDirs(state) {
+		e := &Entry{ID: filepath.Base(dir), dir: dir}
 		if err := e.read(); err != nil {
 			return nil, err
 		}

@@ -23,13 +23,13 @@ const (
 // What the server writes is written by overlayfs with the credentials of this
 // moment: those of uid 0 of user namespace 1, which is the user on the host and
 // nobody more. Before that, overlayfs asks whether the server itself may.
-func (r *root) overlay(m wire.Mount, tree int) (int, error) {
+func (r *root) overlay(m wire.Mount, tree int) (fd int, err error) {
 	// Overlayfs takes its layers by path, from this mount namespace.
 	for _, place := range []string{lowerPlace, changesPlace} {
 		if err := unix.Mkdirat(r.fd, place, 0o700); err != nil {
 			return -1, err
 		}
-		defer unix.Unlinkat(r.fd, place, unix.AT_REMOVEDIR)
+		defer func() { err = errors.Join(err, unix.Unlinkat(r.fd, place, unix.AT_REMOVEDIR)) }()
 	}
 	changes, err := newFS("tmpfs", m.Options, unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV)
 	if err != nil {
@@ -43,14 +43,15 @@ func (r *root) overlay(m wire.Mount, tree int) (int, error) {
 		if err := unix.MoveMount(layer.fd, "", r.fd, layer.place, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
 			return -1, fail("move_mount", layer.place, err)
 		}
-		defer unix.Unmount(layer.place, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW)
+		// Neither may stay: below one lies the host's directory.
+		defer func() { err = errors.Join(err, unix.Unmount(layer.place, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW)) }()
 	}
 	upper, err := makeLayers(changes, tree)
 	if err != nil {
 		return -1, err
 	}
 	r.changes = append(r.changes, upper)
-	fd, err := newFS("overlay", []string{
+	fd, err = newFS("overlay", []string{
 		"lowerdir=" + lowerPlace, "upperdir=" + changesPlace + "/upper", "workdir=" + changesPlace + "/work",
 		// Attributes that an ordinary user may set. With it the kernel follows
 		// no redirection, so that a directory of the host cannot be renamed,

@@ -27,7 +27,7 @@ func openTree(m wire.Mount, given []int) (int, error) {
 	if m.Recursive {
 		flags |= unix.AT_RECURSIVE
 	}
-	attr := unix.MountAttr{Attr_set: m.Attr, Propagation: unix.MS_PRIVATE}
+	attr := unix.MountAttr{Attr_set: m.TreeAttr(), Propagation: unix.MS_PRIVATE}
 	if err := unix.MountSetattr(tree, "", flags, &attr); err != nil {
 		return -1, fail("mount_setattr", m.Source, err)
 	}

@@ -152,6 +152,15 @@ type PathRule struct {
 // FromHost reports whether the mount shows what is at Source on the host.
 func (m *Mount) FromHost() bool { return m.Kind == "bind" || m.Kind == "staged" }
 
+// TreeAttr are the attributes of the mount of Source: as the layer below a staged
+// one it is read-only.
+func (m *Mount) TreeAttr() uint64 {
+	if m.Kind == "staged" {
+		return m.Attr | unix.MOUNT_ATTR_RDONLY
+	}
+	return m.Attr
+}
+
 // StepChanges is the step of a [Failure] where the kernel's tmpfs has no
 // attributes for users.
 const StepChanges = "keep changes"
