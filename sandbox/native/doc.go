@@ -34,6 +34,11 @@
 //     (CVE-2021-30465, CVE-2025-31133).
 //   - Mount attributes are set recursively while the mount is detached, so there
 //     is no moment of write access, and no submount that was forgotten.
+//   - A staged directory is an overlay that stage 1 mounts, with the host's
+//     directory as a read-only layer and a sized tmpfs above it
+//     (internal/stage/staged.go). Only the launcher holds on to that tmpfs: its
+//     content outlives the box as long as the launcher wants it to, and not a
+//     moment longer.
 //   - PID 1 has no capability, no handler for any signal, no terminal, no memory
 //     that can be read, and a filter of its own.
 //   - The server's filter allows what it names and answers the rest with ENOSYS;

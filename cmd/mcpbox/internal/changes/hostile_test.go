@@ -103,6 +103,33 @@ func TestHostileUpper(t *testing.T) {
 	}
 }
 
+// TestJudgedAgain: what is refused is found out again when it is applied, as the
+// directory may be a repository by then, and the list is only a file.
+func TestJudgedAgain(t *testing.T) {
+	w := newWorld(t)
+	w.closed = []string{"vendor"}
+	w.up(".envrc", "x")
+	w.up("vendor/x", "x")
+	w.up("bare/config", "x")
+	w.must(os.Symlink("/etc", w.upper+"/l"))
+	w.up("s", "x")
+	w.must(os.Chmod(w.upper+"/s", 0o755|os.ModeSetuid))
+	set := w.keep("11111111")
+	for i := range set.Changes {
+		set.Changes[i].Refused = ""
+	}
+	w.must((&writer{dir: w.state + "/changes/11111111", part: pending}).save(set))
+	for _, name := range []string{"HEAD", "objects/x", "refs/x"} {
+		w.lower("bare/"+name, "host")
+	}
+	got := refusals(t, applyError(w, "11111111"))
+	for _, path := range []string{".envrc", "vendor", "vendor/x", "bare/config", "l", "s"} {
+		if !strings.Contains(got, w.root+"/"+path+": ") {
+			t.Errorf("%s is not refused: %s", path, got)
+		}
+	}
+}
+
 // check is what holds after any apply.
 func check(t testing.TB, w *world, before []string) {
 	t.Helper()
