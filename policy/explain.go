@@ -112,7 +112,7 @@ func (e *Explanation) String() string {
 	}
 	line("limits", "%s of memory, %.4g of the processors, %d processes and threads,", FormatSize(e.Limits.Memory), e.Limits.CPUs, e.Limits.Pids)
 	line("", "%d open files each, messages up to %s", e.Limits.OpenFiles, FormatSize(e.Limits.Message))
-	if len(e.Write) > 0 {
+	if len(e.OnDisk()) > 0 {
 		line("", "%s more in what it writes to on disk", FormatSize(e.Limits.Disk))
 	}
 	if e.Limits.Egress > 0 {

@@ -43,6 +43,15 @@ type Report struct {
 	StagedRoots []*StagedRoot `json:"-"`
 }
 
+// OnDisk lists the directories that what is written to grows. Staged ones are as
+// they were, whatever the server does.
+func (r *Report) OnDisk() []string {
+	if r.Staged {
+		return nil
+	}
+	return r.Write
+}
+
 // NetworkReport is what is reached over the network.
 type NetworkReport struct {
 	Mode  NetworkMode `json:"mode"`

@@ -120,7 +120,7 @@ func run(inv *invocation, c console) error {
 	}
 	defer watch.close()
 
-	growth, err := disk.New(p.report.Write, p.report.Limits.Disk)
+	growth, err := disk.New(p.report.OnDisk(), p.report.Limits.Disk)
 	if err != nil {
 		notStarted(err)
 		return err
