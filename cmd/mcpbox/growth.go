@@ -21,7 +21,9 @@ func (l *live) watchGrowth(g *disk.Growth, allowed int64, over chan<- *sandbox.L
 	}
 	for left := allowed; !l.ended.Load(); {
 		look, grown := g.Glance(left)
+		pause := time.Duration(0)
 		if look {
+			began := time.Now()
 			written, exceeded, err := l.measureGrowth(g)
 			if err != nil {
 				return // it has ended
@@ -31,8 +33,10 @@ func (l *live) watchGrowth(g *disk.Growth, allowed int64, over chan<- *sandbox.L
 				return
 			}
 			left, grown = allowed-written, 0
+			// It may be others who write, and the server is not to pay for it.
+			pause = min(10*time.Since(began), 250*time.Millisecond)
 		}
-		time.Sleep(disk.LookAgain(left - grown))
+		time.Sleep(max(pause, disk.LookAgain(left-grown)))
 	}
 }
 

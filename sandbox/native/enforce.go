@@ -17,7 +17,7 @@ type boxLimits struct {
 }
 
 // lowPriority is the nice value of a box whose processor time cannot be limited.
-const lowPriority = 10
+const lowPriority = 5
 
 // limit puts the limits in force, before there is a program that they are for.
 func (b *box) limit(l boxLimits, plan *wire.Plan) error {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 
 	"github.com/mcpbox/mcpbox/sandbox/native/internal/wire"
@@ -56,7 +57,11 @@ func (m *meter) close() { closeAll(m.tmpfs) }
 
 // onTmpfs is what the file systems in memory hold.
 func (m *meter) onTmpfs() (sum int64) {
-	for _, f := range m.tmpfs {
+	files := slices.Clone(m.tmpfs)
+	for _, s := range m.box.staged {
+		files = append(files, s.Upper) // changes to a staged directory are in memory
+	}
+	for _, f := range files {
 		var fs unix.Statfs_t
 		if unix.Fstatfs(int(f.Fd()), &fs) == nil {
 			sum += int64(fs.Blocks-fs.Bfree) * fs.Bsize

@@ -1,0 +1,83 @@
+package limits
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
+
+const mib = 1 << 20
+
+// over is how much more than its limit a box may get, in per cent. The kernel
+// keeps it exactly; beside what hog counts, a box holds some memory of its own.
+// What the watchdog sees too late depends on when it is given a processor.
+func (p place) over() int64 {
+	if p.kernel() {
+		return 5
+	}
+	return 10
+}
+
+// A box that takes too much memory is killed near its limit, whatever the kind.
+func TestMemory(t *testing.T) {
+	const limit = 256
+	heartbeat(t)
+	inEach(t, func(t *testing.T, p place) {
+		for _, c := range []struct {
+			kind      string
+			processes int
+		}{{"private", 1}, {"private", 40}, {"shared", 4}, {"dropped", 4}, {"memfd", 4}, {"shm", 4}} {
+			t.Run(fmt.Sprintf("%s-%d", c.kind, c.processes), func(t *testing.T) {
+				each := 640 / c.processes
+				args := []string{"memory", c.kind, "%out/count", fmt.Sprint(c.processes), fmt.Sprint(each)}
+				a := &attack{t: t, place: p, flags: []string{"--pids", "1024", "--memory", fmt.Sprintf("%dMiB", limit)}, policy: "[limits]\ntmp = '1GiB'\n"}
+				code, last := a.run(args...)
+				taken := a.counted() / mib
+				t.Logf("%d MiB of %d taken, the journal says %d", taken, limit, last.Peak/mib)
+				if code != 137 || !strings.HasPrefix(last.Reason, "killed: used ") || last.Limit != limit*mib {
+					t.Errorf("code %d, %+v, stdout %q, stderr %q", code, last, a.stdout.String(), a.stderr.String())
+				}
+				if taken < limit/2 || taken > limit*(100+p.over())/100 {
+					t.Errorf("killed at %d MiB of %d", taken, limit)
+				}
+				if !strings.Contains(a.stderr.String(), "--memory to raise") {
+					t.Errorf("stderr does not say what to do: %q", a.stderr.String())
+				}
+
+				// The control: it is the limit that kills.
+				a = &attack{t: t, place: p, flags: []string{"--pids", "1024", "--memory", "1400MiB"}, policy: "[limits]\ntmp = '1GiB'\n"}
+				if code, last := a.run(args...); code != 0 || a.stdout.String() != "took all true\n" {
+					t.Errorf("with enough memory: code %d, %+v, stdout %q, stderr %q", code, last, a.stdout.String(), a.stderr.String())
+				}
+			})
+		}
+	})
+}
+
+// Files that are mapped do not use up memory: the kernel writes them back.
+func TestMappedFile(t *testing.T) {
+	inEach(t, func(t *testing.T, p place) {
+		a := &attack{t: t, place: p, flags: []string{"--memory", "128MiB"}}
+		code, last := a.run("memory", "file", "%out/count", "1", "400")
+		if code != 0 || a.counted() != 400*mib {
+			t.Errorf("code %d, %+v, %q", code, last, a.stderr.String())
+		}
+		if p.kernel() && last.Peak > 129*mib {
+			t.Errorf("%d MiB at a time", last.Peak/mib)
+		}
+	})
+}
+
+func TestRequire(t *testing.T) {
+	inEach(t, func(t *testing.T, p place) {
+		h := home(t, p)
+		a := &attack{t: t, place: p, home: h, policy: "[limits]\nrequire = 'cgroup'\n"}
+		a.start("daemon", "1")
+		a.stdin.Close()
+		a.cmd.Wait()
+		code := a.cmd.ProcessState.ExitCode()
+		if p.kernel() && code != 0 || !p.kernel() && (code != 125 || !strings.Contains(a.stderr.String(), `require = "cgroup"`)) {
+			t.Errorf("code %d, stderr %q", code, a.stderr.String())
+		}
+	})
+}

@@ -1,0 +1,186 @@
+package limits
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// hogs are all processes of ours that are alive, with their nice values.
+func hogs(t *testing.T) map[int]int {
+	t.Helper()
+	all := map[int]int{}
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		pid, err := strconv.Atoi(e.Name())
+		if err != nil {
+			continue
+		}
+		data, err := os.ReadFile(filepath.Join("/proc", e.Name(), "stat"))
+		if err != nil || !bytes.Contains(data, []byte(" (hog) ")) {
+			continue
+		}
+		field := bytes.Fields(data[bytes.LastIndexByte(data, ')')+1:])
+		if string(field[0]) != "Z" {
+			all[pid], _ = strconv.Atoi(string(field[16]))
+		}
+	}
+	return all
+}
+
+func noneLeft(t *testing.T) {
+	t.Helper()
+	for end := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		left := hogs(t)
+		if len(left) == 0 {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("left over: %v", left)
+		}
+	}
+}
+
+// Processes and threads stop at their number, the host can start others, and all
+// end at once.
+func TestForksAndThreads(t *testing.T) {
+	const limit = 64
+	heartbeat(t)
+	inEach(t, func(t *testing.T, p place) {
+		t.Run("forks", func(t *testing.T) {
+			a := &attack{t: t, place: p, flags: []string{"--pids", fmt.Sprint(limit)}}
+			a.start("forks", "%out/count")
+			a.await("a bomb", func() bool { return a.counted() > limit/2 })
+			time.Sleep(time.Second)
+			if n := len(hogs(t)); n > limit {
+				t.Errorf("%d processes, of %d", n, limit)
+			}
+			began := time.Now()
+			a.cmd.Process.Signal(unix.SIGTERM)
+			a.end()
+			noneLeft(t)
+			t.Logf("%d counted, all ended within %v", a.counted(), time.Since(began).Round(time.Millisecond))
+		})
+		t.Run("threads", func(t *testing.T) {
+			a := &attack{t: t, place: p, flags: []string{"--pids", fmt.Sprint(limit)}}
+			if code, _ := a.run("threads", "%out/count"); code == 0 || a.counted() > limit {
+				t.Errorf("code %d after %d threads of %d", code, a.counted(), limit)
+			}
+		})
+		// The control: there could have been more.
+		a := &attack{t: t, place: p, flags: []string{"--pids", "300"}}
+		a.start("forks", "%out/count")
+		a.await("more than the limit", func() bool { return a.counted() > 2*limit })
+		a.cmd.Process.Signal(unix.SIGTERM)
+		a.end()
+		noneLeft(t)
+	})
+}
+
+// Processor time is what was allowed, or at least comes after everybody else's.
+func TestProcessor(t *testing.T) {
+	heartbeat(t)
+	use := func(t *testing.T, p place, cpus string) (share float64) {
+		a := &attack{t: t, place: p, flags: []string{"--cpus", cpus}}
+		a.start("spin", "4")
+		a.await("spinning", func() bool { return len(hogs(t)) > 0 })
+		began := time.Now()
+		time.Sleep(4 * time.Second)
+		for pid, nice := range hogs(t) {
+			if !p.kernel() && nice != 5 {
+				t.Errorf("process %d has the nice value %d, want 5", pid, nice)
+			}
+		}
+		a.cmd.Process.Signal(unix.SIGTERM)
+		_, last := a.end()
+		return float64(last.User+last.System) / float64(time.Since(began))
+	}
+	inEach(t, func(t *testing.T, p place) {
+		limited, free := use(t, p, "0.1"), 0.0
+		if p.kernel() {
+			free = use(t, p, "64")
+			if limited > 0.15 || free < limited*1.3 {
+				t.Errorf("with 0.1 processors %.2f were used, with 64 %.2f", limited, free)
+			}
+		}
+		t.Logf("%.3f processors of 0.1; without a limit %.2f", limited, free)
+	})
+}
+
+// What a server leaves behind ends with it, and nothing is left of its cgroups,
+// not even when its mcpbox was killed.
+func TestLeftovers(t *testing.T) {
+	inEach(t, func(t *testing.T, p place) {
+		a := &attack{t: t, place: p}
+		if code, _ := a.run("daemon", "3"); code != 0 {
+			t.Errorf("code %d, %q", code, a.stderr.String())
+		}
+		noneLeft(t)
+		if left := a.cgroups(); len(left) > 0 {
+			t.Errorf("left over: %v", left)
+		}
+
+		a = &attack{t: t, place: p}
+		a.start("sleep")
+		a.await("a server", func() bool { return len(hogs(t)) > 0 })
+		if made := len(a.cgroups()); (made > 0) != p.kernel() {
+			t.Errorf("%d cgroups of a box, in the tier %s", made, p.tier)
+		}
+		a.await("its state", func() bool {
+			out, _ := p.command(t, a.home, "ps").Output()
+			return strings.Contains(string(out), "hog ")
+		})
+		a.cmd.Process.Kill()
+		a.cmd.Wait()
+		noneLeft(t)
+		ps := p.command(t, a.home, "ps")
+		if out, err := ps.CombinedOutput(); err != nil || strings.Contains(string(out), "hog") {
+			t.Errorf("%s, %v", out, err)
+		}
+		for end := time.Now().Add(10 * time.Second); len(a.cgroups()) > 0; time.Sleep(100 * time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatalf("left over: %v", a.cgroups())
+			}
+			p.command(t, a.home, "ps").Run()
+		}
+	})
+}
+
+// Frozen is frozen, also for those who wake each other, where there is a cgroup;
+// else it is an error that says so, or holds.
+func TestFreezeWakers(t *testing.T) {
+	inEach(t, func(t *testing.T, p place) {
+		a := &attack{t: t, place: p}
+		a.start("wake", "6")
+		a.await("waking", func() bool { return len(hogs(t)) == 6 })
+		out, err := p.command(t, a.home, "freeze", "hog").CombinedOutput()
+		if err != nil && (p.kernel() && strings.HasPrefix(p.tier, "systemd") || !strings.Contains(string(out), "keep waking each other")) {
+			t.Errorf("freeze: %v: %s", err, out)
+		}
+		t.Logf("freeze: %v %s", err, out)
+		a.cmd.Process.Signal(unix.SIGTERM)
+		a.end()
+		noneLeft(t)
+	})
+}
+
+// cgroups are those of the box, which are named after its launcher.
+func (a *attack) cgroups() (dirs []string) {
+	filepath.WalkDir("/sys/fs/cgroup", func(path string, e os.DirEntry, err error) error {
+		if err == nil && e.IsDir() && strings.HasPrefix(e.Name(), fmt.Sprintf("mcpbox-%d-", a.cmd.Process.Pid)) {
+			dirs = append(dirs, path)
+		}
+		return nil
+	})
+	return dirs
+}
