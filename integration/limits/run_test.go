@@ -84,10 +84,7 @@ func (a *attack) end() (code int, last exit) {
 		a.t.Fatal(err)
 	}
 	lines := strings.Split(strings.TrimSpace(string(data)), "\n")
-	if err := json.Unmarshal([]byte(lines[0]), &last); err == nil {
-		err = json.Unmarshal([]byte(lines[len(lines)-1]), &last)
-	}
-	if err != nil {
+	if err := errors.Join(json.Unmarshal([]byte(lines[0]), &last), json.Unmarshal([]byte(lines[len(lines)-1]), &last)); err != nil {
 		a.t.Fatal(err)
 	}
 	if last.Tier != a.place.tier {

@@ -73,7 +73,8 @@ func (b *box) closeGroup() {
 	if b.group.Tier != cgroup.None {
 		m := b.group.Memory()
 		b.memory.note(m.Peak)
-		if m.Killed > 0 && b.limits.Memory > 0 {
+		// The machine's memory may have run out instead.
+		if m.Killed > 0 && b.limits.Memory > 0 && (m.Peak == 0 || m.Peak >= b.limits.Memory/10*9) {
 			b.memory.exceed(m.Peak)
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"os"
-	"slices"
 	"strconv"
 
 	"github.com/mcpbox/mcpbox/sandbox/native/internal/wire"
@@ -16,7 +15,9 @@ import (
 // of the host that are mapped or cached do not count, as the kernel drops them
 // when it needs the room.
 type meter struct {
-	box *box
+	box    *box
+	mounts []wire.Mount
+	opened bool
 	// tmpfs are the file systems in memory that the box may write to, dev their
 	// device numbers.
 	tmpfs []*os.File
@@ -29,12 +30,20 @@ type meter struct {
 }
 
 func newMeter(b *box, mounts []wire.Mount) *meter {
-	m := &meter{box: b, dev: map[string]bool{}, shmem: machineShmem()}
-	for _, mount := range mounts {
+	return &meter{box: b, mounts: mounts, dev: map[string]bool{}, shmem: machineShmem()}
+}
+
+// open opens the box's file systems in memory, which the box cannot exchange.
+func (m *meter) open() {
+	if m.opened {
+		return
+	}
+	m.opened = true
+	for _, mount := range m.mounts {
 		if mount.Kind != "tmpfs" || mount.Attr&unix.MOUNT_ATTR_RDONLY != 0 {
 			continue
 		}
-		fd, err := unix.Open(fmt.Sprintf("/proc/%d/root%s", b.pid, mount.Target), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		fd, err := unix.Open(fmt.Sprintf("/proc/%d/root%s", m.box.pid, mount.Target), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 		if err != nil {
 			continue // the box has ended
 		}
@@ -44,24 +53,19 @@ func newMeter(b *box, mounts []wire.Mount) *meter {
 		}
 		m.tmpfs = append(m.tmpfs, os.NewFile(uintptr(fd), mount.Target))
 	}
-	for _, s := range b.staged {
+	for _, s := range m.box.staged {
 		// What is mapped of these counts twice: the kernel names the overlay.
 		if fd, err := unix.FcntlInt(s.Upper.Fd(), unix.F_DUPFD_CLOEXEC, 0); err == nil {
 			m.tmpfs = append(m.tmpfs, os.NewFile(uintptr(fd), s.Source))
 		}
 	}
-	return m
 }
 
 func (m *meter) close() { closeAll(m.tmpfs) }
 
 // onTmpfs is what the file systems in memory hold.
 func (m *meter) onTmpfs() (sum int64) {
-	files := slices.Clone(m.tmpfs)
-	for _, s := range m.box.staged {
-		files = append(files, s.Upper) // changes to a staged directory are in memory
-	}
-	for _, f := range files {
+	for _, f := range m.tmpfs {
 		var fs unix.Statfs_t
 		if unix.Fstatfs(int(f.Fd()), &fs) == nil {
 			sum += int64(fs.Blocks-fs.Bfree) * fs.Bsize

@@ -35,7 +35,8 @@ const (
 func (b *box) watchMemory(mounts []wire.Mount) {
 	m := newMeter(b, mounts)
 	defer m.close()
-	next := time.NewTimer(0)
+	// It has hardly anything yet; and many a run is over before it has.
+	next := time.NewTimer(lookAgain(b.limits.Memory))
 	defer next.Stop()
 	for look := 0; ; look++ {
 		select {
@@ -43,6 +44,7 @@ func (b *box) watchMemory(mounts []wire.Mount) {
 			return
 		case <-next.C:
 		}
+		m.open()
 		used, err := m.look(look%rescan == 0)
 		if err != nil {
 			return // it has ended

@@ -17,6 +17,12 @@ import (
 )
 
 func main() {
+	defer func() {
+		if f, failed := recover().(failure); failed {
+			fmt.Fprintln(os.Stderr, f)
+			os.Exit(3)
+		}
+	}()
 	if len(os.Args) < 2 {
 		fail("usage: hog VERB [ARG...]")
 	}
@@ -58,10 +64,10 @@ func main() {
 	}
 }
 
-func fail(format string, args ...any) {
-	fmt.Fprintf(os.Stderr, format+"\n", args...)
-	os.Exit(3)
-}
+// failure is what main ends with.
+type failure string
+
+func fail(format string, args ...any) { panic(failure(fmt.Sprintf(format, args...))) }
 
 func must(err error) {
 	if err != nil {
