@@ -15,7 +15,7 @@ const (
 )
 
 // packages are those whose tests are compiled for the guest.
-var packages = []string{"cmd/mcpbox", "sandbox/native", "integration/servers"}
+var packages = []string{"cmd/mcpbox", "sandbox/native", "integration/escape", "integration/servers"}
 
 // batch are all steps, in order.
 func batch() []step.Step {
@@ -45,12 +45,14 @@ func batch() []step.Step {
 	}
 	add(step.Step{Name: "advice", Place: step.Root, Args: []string{"/run/guest", "advice", bin + "mcpbox"}})
 	add(compiled(step.Session, "integration/servers", "-test.run=^TestServersAnswerAsBare$//^(filesystem|go-everything)$"))
-	add(compiled(step.Session, "sandbox/native", "-test.run=^Test(RunsAProgram|Network$|Staged|Kill|Exec|InitFile|SourceChanged|Signal)"))
+	add(compiled(step.Session, "sandbox/native", "-test.run=^Test(RunsAProgram|Network$|Staged|Kill|Freeze$|Exec|InitFile|SourceChanged|Signal)"))
 	// A processor this slow must not be shared, or servers miss the time they are
 	// given to end in peace.
 	add(compiled(step.Session, "cmd/mcpbox", "-test.parallel=1", "-test.run="+
-		"^TestScript$/^(changes|egress|freeze|kill|ps)$|"+
+		"^TestScript$/^(changes|egress|freeze|kill|limits|ps)$|"+
 		"^Test(NothingOutlivesTheLauncher|DaemonsEndWithTheServer|BoxEndsWhenLauncherIsKilled|KillHungLauncher|Frozen)"))
+	add(compiled(step.Session, "integration/escape", "-test.short", "-test.run="+
+		"^TestNeeds$/^boxed$|^Test(L3|L9|F1|F8|M2|P5|W5P)"))
 	return all
 }
 
@@ -70,6 +72,6 @@ func compiled(place step.Place, pkg string, flags ...string) step.Step {
 	return step.Step{
 		Name: path.Base(pkg), Place: place, Dir: tree + pkg, Limit: limit, Brief: true,
 		Args: append([]string{tree + pkg + "/compiled.test", "-test.v", "-test.timeout=" + (limit - 10*time.Second).String()}, flags...),
-		Env:  []string{"MCPBOX_REQUIRE=1", "MCPBOX_BIN=" + bin + "mcpbox", "MCPBOX_SERVERS=" + step.Mount + "/servers"},
+		Env:  []string{"MCPBOX_REQUIRE=1", "MCPBOX_BIN=" + bin + "mcpbox", "MCPBOX_ESCAPE_PREBUILT=" + bin, "MCPBOX_SERVERS=" + step.Mount + "/servers"},
 	}
 }

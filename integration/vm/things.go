@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -24,12 +25,21 @@ func (t things) build() error {
 			return err
 		}
 	}
-	return t.program("../servers/go/everything-server", "github.com/modelcontextprotocol/go-sdk/conformance/everything-server")
+	layersoff := slices.Clone(static)
+	layersoff[1] += ",layersoff"
+	return errors.Join(
+		t.program("../servers/go/everything-server", "github.com/modelcontextprotocol/go-sdk/conformance/everything-server"),
+		t.program("probe", "./integration/escape/probe"),
+		t.program("mcpbox-layersoff", "./cmd/mcpbox", layersoff...))
 }
 
-// program builds a program without cgo into bin/.
-func (t things) program(name, pkg string) error {
-	return t.goTool("0", "build", "-trimpath", "-o", t.at("bin", name), pkg)
+// program builds a program into bin/.
+func (t things) program(name, pkg string, flags ...string) error {
+	cgo := "0"
+	if len(flags) > 0 {
+		cgo = "1"
+	}
+	return t.goTool(cgo, append([]string{"build", "-o", t.at("bin", name)}, append(flags, pkg)...)...)
 }
 
 // tests compiles the tests of a package into its directory in the tree.
