@@ -96,6 +96,10 @@ func (b *box) closePipes() {
 func (b *box) awaitExit() {
 	defer close(b.reported)
 	t, body, err := wire.Receive(b.control)
+	if b.group.Tier != cgroup.None {
+		// Before systemd removes the scope, and what was counted with it.
+		b.memory.note(b.group.Memory().Peak)
+	}
 	var x wire.Exited
 	if err == nil && t == wire.TypeExited && wire.Unmarshal(body, &x) == nil {
 		b.exited = &x
