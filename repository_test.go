@@ -15,6 +15,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/mcpbox/mcpbox/policy"
 )
 
 // textRule is a pattern that no tracked text file may hold. Patterns and
@@ -236,4 +238,22 @@ func output(t *testing.T, program string, args ...string) []byte {
 		t.Fatal(err)
 	}
 	return out
+}
+
+// TestReadmePolicies has the policies that README shows read as mcpbox reads
+// them.
+func TestReadmePolicies(t *testing.T) {
+	text, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := regexp.MustCompile("(?s)```toml\n(.*?)```").FindAllSubmatch(text, -1)
+	if len(blocks) < 2 {
+		t.Fatalf("%d policies found", len(blocks))
+	}
+	for _, b := range blocks {
+		if _, err := policy.Parse("README.md", b[1]); err != nil {
+			t.Error(err)
+		}
+	}
 }
