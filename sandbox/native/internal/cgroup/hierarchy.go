@@ -90,11 +90,17 @@ func writable(files ...string) bool {
 	return true
 }
 
-// write writes to a file of a cgroup, at once, as the kernel wants it.
+// write writes to a file of a cgroup, at once, as the kernel wants it. A signal,
+// such as one of Go's own for preemption, interrupts a change of v1's memory
+// limits (mem_cgroup_resize_max in mm/memcontrol-v1.c), which then is as before.
 func write(dir, name, text string) error {
 	fd, err := unix.Open(filepath.Join(dir, name), unix.O_WRONLY|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
 	if err == nil {
-		_, err = unix.Write(fd, []byte(text))
+		for {
+			if _, err = unix.Write(fd, []byte(text)); err != unix.EINTR {
+				break
+			}
+		}
 		unix.Close(fd)
 	}
 	if err != nil {
