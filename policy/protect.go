@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"slices"
 	"strings"
 	"unicode"
 )
@@ -40,6 +41,10 @@ var protectedNames = []string{
 var gitNames = []string{
 	"hooks", "config", "config.worktree", "commondir", "info/attributes", "worktrees",
 }
+
+// GitNames are the names in a repository by which it can have git run a command,
+// or leads to others that can.
+func GitNames() []string { return append(slices.Clone(gitNames), "modules") }
 
 // skippedTrees are not searched: they are large, and neither git, a shell nor
 // an editor takes its settings from there.

@@ -90,21 +90,23 @@ func (s *scan) lookAtLink(p string) {
 	}
 }
 
-// isGitDir reports whether git would take a directory with these entries for a
-// repository.
+// GitMarks are the names by which git knows a repository.
+var GitMarks = [...]string{"HEAD", "commondir", "objects", "refs"}
+
+// IsGitDir reports whether git may take a directory for a repository; has says of
+// each of GitMarks whether it is there. Git looks for objects and refs in the
+// directory that commondir names, if there is one, and takes configuration from
+// there as well: see is_git_directory in its setup.c.
+func IsGitDir(has func(mark string) bool) bool {
+	return has("HEAD") && (has("commondir") || has("objects") && has("refs"))
+}
+
+// isGitDir is IsGitDir for a directory with these entries.
 func isGitDir(entries []Entry) bool {
-	var head, objects, refs bool
-	for _, e := range entries {
-		switch fold(e.Name) {
-		case "head":
-			head = true
-		case "objects":
-			objects = true
-		case "refs":
-			refs = true
-		}
-	}
-	return head && objects && refs
+	return IsGitDir(func(mark string) bool {
+		mark = fold(mark)
+		return slices.ContainsFunc(entries, func(e Entry) bool { return fold(e.Name) == mark })
+	})
 }
 
 // gitData reports whether a directory of a git directory holds data only.

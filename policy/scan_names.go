@@ -126,10 +126,8 @@ func (s *scan) byName(t todo, known []Entry) error {
 
 // isGitDirByName is isGitDir for a directory that was not read to the end.
 func isGitDirByName(h Host, dir string) bool {
-	for _, name := range []string{"HEAD", "objects", "refs"} {
-		if _, err := h.Lstat(path.Join(dir, name)); err != nil {
-			return false
-		}
-	}
-	return true
+	return IsGitDir(func(mark string) bool {
+		_, err := h.Lstat(path.Join(dir, mark))
+		return err == nil
+	})
 }

@@ -69,6 +69,8 @@ func TestBareAndDetachedRepositories(t *testing.T) {
 		// A bare repository's names do not make the rest of it unwatched.
 		{[]string{"f HEAD", "d objects", "d refs", "f config", "d .vscode", "f sub/.envrc"}, []string{".vscode", "config", "sub/.envrc"}},
 		{[]string{"f x.git/HEAD", "d x.git/objects", "f x.git/config"}, nil},
+		{[]string{"f x.git/HEAD", "f x.git/commondir", "f x.git/config.worktree"}, []string{"x.git/commondir", "x.git/config.worktree"}},
+		{[]string{"f x.git/commondir", "f x.git/config.worktree"}, nil},
 		{[]string{"f wt/.git gitdir: ../store/wt\n", "f store/wt/config", "d store/wt/objects"}, []string{"store/wt/config", "wt/.git"}},
 		{[]string{"f wt/.git gitdir: /srv/data\n"}, []string{"wt/.git"}},
 		{[]string{"f wt/.git gitdir: ../.git/modules/m\n", "f .git/modules/m/config"}, []string{".git/modules/m/config", "wt/.git"}},

@@ -18,8 +18,9 @@
 //
 // # What is never applied
 //
-// Names that programs of the host obey (policy.StagedRoot.Judge), and all that
-// was closed to the server; symbolic links that lead out of the directory; set-id
+// Names that programs of the host obey (policy.StagedRoot.Judge), and what would
+// make a git repository around such names; all that was closed to the server;
+// symbolic links that lead out of the directory; set-id
 // bits; files with more than one name; devices, FIFOs and sockets; extended
 // attributes that the host's file does not have. Nor anything that the host has
 // changed since the server saw it.

@@ -35,6 +35,24 @@ func TestHostileUpper(t *testing.T) {
 			w.up("r/objects/x", "")
 			w.up("r/refs/x", "")
 		}, "r/config", "not the server's"},
+		"a repository whose objects are elsewhere": {func(w *world) {
+			w.up("r/HEAD", "x")
+			w.up("r/commondir", "common")
+			w.up("r/common/objects/x", "")
+			w.up("r/common/refs/x", "")
+			w.up("r/common/config", "x")
+		}, "r/commondir", "not the server's"},
+		"a repository, by its last part": {func(w *world) {
+			w.lower("r/HEAD", "x")
+			w.lower("r/config", "x")
+			w.up("r/objects/x", "")
+			w.up("r/refs/x", "")
+		}, "r/refs", "where config is already"},
+		"a repository, by its HEAD": {func(w *world) {
+			w.lower("r/commondir", "common")
+			w.lower("r/common/config", "x")
+			w.up("r/HEAD", "x")
+		}, "r/HEAD", "where commondir is already"},
 		"half of it there": {func(w *world) {
 			w.lower("r/HEAD", "x")
 			w.lower("r/refs/x", "")
