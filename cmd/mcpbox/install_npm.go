@@ -131,6 +131,14 @@ func npmSetup(config *packages.NPMConfig, cache string, withAuth bool) (files, e
 	files[filepath.Join(npmFiles, "npmrc")] = config.Text(npmFiles, cache, withAuth)
 	env = map[string]string{
 		"npm_config_userconfig": filepath.Join(npmFiles, "npmrc"), "npm_config_globalconfig": filepath.Join(npmFiles, "none"),
+		// A dependency that a package takes from git is cloned, and prepared by
+		// another npm in the clone, whose .npmrc names programs for npm to start
+		// whatever is said of scripts. The environment is stronger than that file.
+		// Versions of npm before 11.10 know only the first.
+		"npm_config_git": "/nonexistent", "npm_config_allow_git": "none",
+		"npm_config_allow_file": "none", "npm_config_allow_directory": "none",
+		// What that other npm, were there one, would give to its own children.
+		"npm_config_node_options": "--no-deprecation",
 	}
 	if len(config.CA) > 0 {
 		env["NODE_EXTRA_CA_CERTS"] = filepath.Join(npmFiles, "ca.pem")

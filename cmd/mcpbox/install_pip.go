@@ -16,6 +16,24 @@ import (
 	"github.com/mcpbox/mcpbox/policy"
 )
 
+// pipAlone is a sitecustomize module (Python's "site"): pip, which runs in the
+// virtual environment, starts no other program there. Unpacking wheels takes
+// none. Repositories and archives that a wheel's metadata names by address
+// ("NAME @ git+https://…", PEP 508) are none to --only-binary: pip would clone
+// and build them, by their own code. It is an OSError for the sake of those
+// programs that pip does without.
+const pipAlone = `import sys
+
+def alone(event, args):
+    if event in ("subprocess.Popen", "os.system", "os.exec", "os.spawn", "os.posix_spawn", "os.fork", "os.forkpty", "pty.spawn"):
+        raise PermissionError("` + pipAloneSays + `")
+
+if sys.prefix != sys.base_prefix:
+    sys.addaudithook(alone)
+`
+
+const pipAloneSays = "pip may not start other programs here"
+
 // pip installs the request with pip, whatever runner was named, into a virtual
 // environment. Only wheels are installed: they are unpacked, while what comes as
 // source is built by its own code.
@@ -40,6 +58,7 @@ func (in *installation) pip(ctx context.Context, st *packages.Staging) (*install
 		return nil, err
 	}
 	files := map[string]string{filepath.Join(npmFiles, "pip.conf"): config.Text(filepath.Join(npmFiles, "ca.pem"))}
+	files[filepath.Join(npmFiles, "sitecustomize.py")] = pipAlone
 	if config.CA != nil {
 		files[filepath.Join(npmFiles, "ca.pem")] = string(config.CA)
 	}
@@ -56,14 +75,16 @@ func (in *installation) pip(ctx context.Context, st *packages.Staging) (*install
 		append([]string{python, "-m", "pip", "--python", filepath.Join(venv, "bin", "python"), "install", "--only-binary", ":all:", "--no-compile", "--report", filepath.Join(root, "report.json")}, what...),
 	} {
 		step := in.boxed(root, network, argv...)
-		step.files, step.env = files, map[string]string{"PIP_CONFIG_FILE": filepath.Join(npmFiles, "pip.conf"), "TMPDIR": root, "PYTHONNOUSERSITE": "1"}
+		step.files, step.env = files, map[string]string{"PIP_CONFIG_FILE": filepath.Join(npmFiles, "pip.conf"), "TMPDIR": root, "PYTHONNOUSERSITE": "1", "PYTHONPATH": npmFiles}
 		o, err := step.run(ctx)
 		if err != nil {
 			return nil, err
 		}
 		// An index may keep its files elsewhere, as the public one does. Until here
-		// only pip has run, and it goes nowhere but where the index sends it.
-		if rules := fileHosts(o.refused); o.exit.Code != 0 && len(rules) > 0 {
+		// only pip has run, and it goes nowhere but where the index sends it. Once a
+		// wheel is in the environment, Python runs what its .pth files say.
+		unpacked, _ := filepath.Glob(filepath.Join(venv, "lib", "python*", "site-packages", "*"))
+		if rules := fileHosts(o.refused); o.exit.Code != 0 && len(rules) > 0 && len(unpacked) == 0 {
 			in.say("the index keeps its files at %s; asking there, too", rules[0].Name)
 			step.network.Allow = append(slices.Clone(step.network.Allow), rules...)
 			if o, err = step.run(ctx); err != nil {
@@ -72,7 +93,7 @@ func (in *installation) pip(ctx context.Context, st *packages.Staging) (*install
 		}
 		if o.exit.Code != 0 {
 			err := in.explained("pip", o)
-			if strings.Contains(o.errOut, "No matching distribution") {
+			if strings.Contains(o.errOut, "No matching distribution") || strings.Contains(o.errOut, pipAloneSays) {
 				err = fmt.Errorf("%w; only wheels are installed, as what comes as source would run its own code to be built", err)
 			}
 			return nil, err

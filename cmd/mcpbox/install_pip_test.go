@@ -217,6 +217,43 @@ func TestInstallPythonSource(t *testing.T) {
 	}
 }
 
+// Nor is what a wheel's metadata name by address, which --only-binary does not
+// concern.
+func TestInstallPythonAddress(t *testing.T) {
+	t.Parallel()
+	x := newIndex(t)
+	o := newPythonOwner(t, x)
+	x.mu.Lock()
+	x.files["direct.tar.gz"] = tarball(
+		file{name: "direct-1.0/pyproject.toml", content: "[build-system]\nrequires = []\nbuild-backend = 'backend'\nbackend-path = ['.']\n"},
+		file{name: "direct-1.0/backend.py", content: "import urllib.request\nurllib.request.urlopen('" + x.server.URL + "/stolen')\n"},
+	)
+	x.mu.Unlock()
+	stolen := func() bool {
+		x.mu.Lock()
+		defer x.mu.Unlock()
+		defer func() { x.requests = nil }()
+		return slices.Contains(x.requests, "/stolen")
+	}
+	x.publish("archive", "1.0", "direct @ "+x.server.URL+"/files/direct.tar.gz", pyGreeter)
+	x.publish("repository", "1.0", "direct @ git+"+x.server.URL+"/files/direct.git", pyGreeter)
+	// Control: pip alone runs it.
+	pip := exec.Command("/usr/bin/python3", "-m", "pip", "download", "--only-binary", ":all:", "archive")
+	pip.Dir, pip.Env = t.TempDir(), o.env
+	if out, _ := pip.CombinedOutput(); !stolen() {
+		t.Errorf("pip does not build it either: %s", out)
+	}
+	for _, name := range []string{"archive", "repository"} {
+		_, stderr, code := o.mcpbox("run", "--", "uvx", name)
+		if code != exitFailure || !strings.Contains(stderr, "only wheels are installed") {
+			t.Errorf("%s: code %d, %s", name, code, stderr)
+		}
+		if stolen() {
+			t.Errorf("%s: it ran", name)
+		}
+	}
+}
+
 // Only names, for TLS, can be where an index keeps its files.
 func TestFileHosts(t *testing.T) {
 	var refused []netfilter.Event

@@ -17,6 +17,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -34,6 +35,7 @@ type registry struct {
 	packages map[string]*published
 	requests []string // path and, where there was one, the authorization
 	gate     func()   // before each tarball is sent
+	git      string   // a directory of bare repositories, at /git/
 }
 
 // published is one package.
@@ -122,6 +124,10 @@ func (r *registry) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	gate := r.gate
 	r.requests = append(r.requests, strings.TrimSpace(path+" "+req.Header.Get("Authorization")))
 	r.mu.Unlock()
+	if rest, ok := strings.CutPrefix(path, "git/"); ok && r.git != "" {
+		http.ServeFile(w, req, filepath.Join(r.git, filepath.Clean("/"+rest)))
+		return
+	}
 	if r.token != "" && req.Header.Get("Authorization") != "Bearer "+r.token {
 		http.Error(w, `{"error":"who are you?"}`, http.StatusUnauthorized)
 		return

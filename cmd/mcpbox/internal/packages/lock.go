@@ -93,6 +93,8 @@ func parseLock(data []byte) (*Lock, error) {
 			return nil, fmt.Errorf("%s is not a package of a registry", at)
 		case p.InBundle:
 			one.Resolved = ""
+		case p.Resolved != "" && !strings.HasPrefix(p.Resolved, "https://") && !strings.HasPrefix(p.Resolved, "http://"):
+			return nil, fmt.Errorf("%s@%s is not a package of a registry: it comes from %q", one.Name, one.Version, p.Resolved)
 		case !strings.HasPrefix(p.Integrity, "sha512-") && !strings.HasPrefix(p.Integrity, "sha1-") && !strings.HasPrefix(p.Integrity, "sha384-") && !strings.HasPrefix(p.Integrity, "sha256-"):
 			return nil, fmt.Errorf("%s@%s has no integrity hash: the registry does not say what its content has to be", one.Name, one.Version)
 		}

@@ -53,6 +53,8 @@ func TestParseLockRefuses(t *testing.T) {
 	for name, c := range map[string]struct{ old, new, want string }{
 		"no integrity":        {`"integrity": "sha512-aa==", `, ``, "no integrity hash"},
 		"an unknown hash":     {`sha512-aa`, `md5-aa`, "no integrity hash"},
+		"a repository":        {`https://reg.example/a.tgz`, `git+https://reg.example/a.git#aa`, "it comes from"},
+		"a file":              {`https://reg.example/a.tgz`, `file:../a.tgz`, "it comes from"},
 		"a link":              {`"integrity": "sha512-aa=="`, `"link": true`, "not a package of a registry"},
 		"a place outside":     {`node_modules/dep"`, `node_modules/../../dep"`, "not a package of a registry"},
 		"a workspace":         {`"node_modules/dep"`, `"dep"`, "not a package of a registry"},
