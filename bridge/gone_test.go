@@ -121,6 +121,34 @@ func answers(t *testing.T, lines string) map[string]int {
 	return n
 }
 
+// An answer of the relay's is in the place of the one that may not pass: no
+// progress of a request comes behind its answer.
+func TestAnswersKeepTheirPlace(t *testing.T) {
+	const (
+		call     = `{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"t","_meta":{"progressToken":"p"}}}` + "\n"
+		progress = `{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":"p","progress":1}}` + "\n"
+		bad      = `{"jsonrpc":"2.0","id":2,"result":{"content":[],"content":[]}}` + "\n"
+	)
+	for range 10 {
+		e := start(t, func(c *Config) {
+			c.Observe = func(*Event) { time.Sleep(time.Millisecond) } // for the answer to overtake
+		})
+		e.hostIn.WriteString(call)
+		io.ReadFull(e.serverIn, make([]byte, len(call)))
+		e.serverOut.WriteString(strings.Repeat(progress, 20) + bad)
+		e.serverOut.Close()
+		got, err := io.ReadAll(e.hostOut)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if rest, ok := strings.CutPrefix(string(got), strings.Repeat(progress, 20)); !ok || !strings.Contains(rest, `"error"`) {
+			t.Fatalf("the host got %s", got)
+		}
+		e.wait(t)
+		e.serverIn.Close()
+	}
+}
+
 // A host that does not read does not hold up the end, and no line is cut in
 // two by another.
 func TestFinishDoesNotWait(t *testing.T) {
@@ -186,8 +214,9 @@ func FuzzKilled(f *testing.F) {
 		e := start(t, nil)
 		stop := rng.IntN(2 * calls)
 		fails := rng.IntN(calls)
+		piece := 16 + rng.IntN(200)
 		go func() {
-			r := bufio.NewReaderSize(e.serverIn, 16+rng.IntN(200))
+			r := bufio.NewReaderSize(e.serverIn, piece)
 			for i := 0; ; i++ {
 				line, err := r.ReadString('\n')
 				var m struct {

@@ -117,6 +117,27 @@ func (r *Relay) answerHost(id string, err *Error) {
 	}
 }
 
+// answer sends the host an error in place of a response in the line that p, the
+// pump to the host, looks at: behind the lines before it, such as a notification
+// of that response's progress, of which some may not be written yet.
+func (p *pump) answer(id string, err *Error) {
+	if p.holding {
+		p.own = append(p.own, err.line(id)...)
+		return
+	}
+	p.relay.answerHost(id, err)
+}
+
+// answerOwn sends what answer has held back.
+func (p *pump) answerOwn() {
+	if p.holding = false; len(p.own) > 0 {
+		if !p.dst.inject(p.own) {
+			p.dst.settle()
+		}
+		p.own = nil
+	}
+}
+
 // answerServer sends the server an error in place of the host's response.
 func (r *Relay) answerServer(id string, err *Error) { r.serverIn.inject(err.line(id)) }
 

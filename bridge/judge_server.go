@@ -38,7 +38,7 @@ func (r *Relay) serverMessage(e *envelope) bool {
 		}
 	}
 	if err != nil {
-		r.answerHost(c.ID, err)
+		p.answer(c.ID, err)
 		p.tell(ev.refuse(outcome, err))
 		return false
 	}
@@ -182,7 +182,7 @@ func (r *Relay) rejectServer(found []glimpse, f *fault) (meant bool) {
 		case g.answer || g.rpc && !g.request:
 			if c := r.session.spoil(canonicalID(g.id)); c != nil {
 				meant = true
-				r.answerHost(c.ID, &Error{CodeAnswer, f.rule, "mcpbox does not pass the server's answer on: " + f.text})
+				r.toHost.answer(c.ID, &Error{CodeAnswer, f.rule, "mcpbox does not pass the server's answer on: " + f.text})
 			}
 		case g.request && g.rpc:
 			r.answerAsker(string(g.id), f.error())

@@ -46,6 +46,10 @@ type pump struct {
 	// shut is set once nobody reads what dst is given. Lines are still read and
 	// judged, so that who waits for an answer gets one.
 	shut bool
+	// holding is set while lines have passed that are not written; own holds the
+	// relay's answers that go out behind them.
+	holding bool
+	own     []byte
 
 	bytes, lines, dropped atomic.Int64
 	progress              atomic.Int64 // grows with each completed write
@@ -137,6 +141,7 @@ func (p *pump) forward(batch []byte) error {
 	for at := 0; at < len(batch); {
 		end := at + bytes.IndexByte(batch[at:], '\n')
 		line := batch[at:end]
+		p.holding = from < at
 		var out []byte
 		switch {
 		case p.over != nil || len(line) > p.max:
@@ -152,6 +157,7 @@ func (p *pump) forward(batch []byte) error {
 			if err := p.write(batch[from:at], count, number); err != nil {
 				return err
 			}
+			p.answerOwn()
 			if len(out) > 0 {
 				if err := p.write(append(out, '\n'), 1, number); err != nil {
 					return err
@@ -168,6 +174,7 @@ func (p *pump) forward(batch []byte) error {
 			return p.fatal
 		}
 	}
+	p.holding = false
 	return p.write(batch[from:], count, number)
 }
 
