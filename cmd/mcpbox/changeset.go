@@ -42,12 +42,12 @@ run; NAME stands for the runs of that server.`,
 				list, err = changes.Find(own.State, args[0])
 			}
 			switch {
-			case err != nil:
+			case err != nil && len(list) == 0:
 				return err
 			case asJSON:
-				return writeJSON(c, describeSets(list, len(args) > 0))
+				return errors.Join(writeJSON(c, describeSets(list, len(args) > 0)), err)
 			case len(args) == 0 || len(list) > 1:
-				return listSets(c, list)
+				return errors.Join(listSets(c, list), err)
 			}
 			return showSet(c, list[0])
 		},

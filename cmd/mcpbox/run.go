@@ -125,7 +125,7 @@ func run(inv *invocation, c console) error {
 		notStarted(err)
 		return err
 	}
-	staging, err := changes.Prepare(p.dirs.State, p.report.StagedRoots)
+	staging, err := changes.Prepare(p.dirs.State, p.report.StagedRoots, p.report.Limits.Staged)
 	if err != nil {
 		notStarted(err)
 		return err

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -15,6 +17,8 @@ import (
 const (
 	keepTime  = 10 * time.Minute
 	keepGrace = time.Minute // once the host wants mcpbox to end
+	// keepCleanup is for what is removed if they were not.
+	keepCleanup = 5 * time.Second
 )
 
 // keepChanges stores what the server has changed in staged directories, for
@@ -28,12 +32,14 @@ func (s *session) keepChanges(staging *changes.Staging, p *prepared) {
 	if len(uppers) == 0 {
 		return
 	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
 	done := make(chan struct{})
 	var set *changes.Set
 	var err error
 	go func() {
 		defer close(done)
-		set, err = staging.Keep(s.journal.ID(), s.name, uppers, p.host)
+		set, err = staging.Keep(ctx, s.journal.ID(), s.name, uppers, p.host)
 	}()
 	limit := time.After(keepTime)
 	for signals := s.signals; ; {
@@ -44,7 +50,12 @@ func (s *session) keepChanges(staging *changes.Staging, p *prepared) {
 		case <-signals:
 			signals, limit = nil, time.After(keepGrace)
 		case <-limit:
-			s.tellKept(nil, fmt.Errorf("keep changes: the file system does not answer"))
+			cancel()
+			select {
+			case <-done: // and nothing half written is left
+			case <-time.After(keepCleanup):
+			}
+			s.tellKept(nil, errors.New("keep changes: it takes too long"))
 			return
 		}
 	}

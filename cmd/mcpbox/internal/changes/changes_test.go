@@ -331,7 +331,7 @@ func TestFull(t *testing.T) {
 	for i := range maxSets {
 		w.put(w.state+"/changes/"+string(rune('a'+i%26))+string(rune('a'+i/26))+"/pending.json", string(data))
 	}
-	_, err = Prepare(w.state, nil)
+	_, err = Prepare(w.state, nil, w.limit)
 	w.must(err) // a run that stages nothing is not concerned
 	if s, err := prepareOne(w); err == nil {
 		s.Close()
@@ -339,6 +339,28 @@ func TestFull(t *testing.T) {
 	} else if !strings.Contains(err.Error(), "mcpbox changes") {
 		t.Error(err)
 	}
+}
+
+// TestOneIsUnreadable: it stands in the way of no other.
+func TestOneIsUnreadable(t *testing.T) {
+	w := newWorld(t)
+	w.up("a", "1")
+	w.keep("11111111")
+	w.put(w.state+"/changes/abcdef01/pending.json", "{")
+	list, err := List(w.state)
+	if len(list) != 1 || list[0].ID != "11111111" {
+		t.Errorf("%+v", list)
+	}
+	if err == nil || !strings.Contains(err.Error(), "rm -r "+w.state+"/changes/abcdef01") {
+		t.Errorf("what to do: %v", err)
+	}
+	w.must(applyError(w, "11111111"))
+	if _, err := Find(w.state, "abcdef01"); err == nil || !strings.Contains(err.Error(), "rm -r") {
+		t.Errorf("by its name: %v", err)
+	}
+	s, err := prepareOne(w)
+	w.must(err)
+	s.Close()
 }
 
 func TestExactText(t *testing.T) {

@@ -1,6 +1,9 @@
 package changes
 
 import (
+	"context"
+	"errors"
+	"io"
 	"os"
 	"path"
 	"strings"
@@ -16,6 +19,9 @@ const (
 	maxChanges = 100_000
 	maxDepth   = 100
 	maxPath    = 3500 // bytes, so that PATH_MAX (4096) leaves room for the root
+	// maxText is how many bytes their paths and targets have. In the list each
+	// is up to six, and may be there a second time, in what refuses it.
+	maxText = 16 << 20
 )
 
 // collector goes through the upper layers of one run.
@@ -24,7 +30,20 @@ type collector struct {
 	store *writer
 	since time.Time // when the run began
 	root  int
+	// room is how many more bytes of content are kept of this root. They count
+	// as a program reads them, also where a file has a hole or another name:
+	// the limit of the layer, in which those take no room, would not hold the
+	// copies.
+	room int64
+	text int // bytes of paths, targets and reasons
+	ctx  context.Context
 }
+
+// errTooLarge is what a file meets that has more than there can be in its layer.
+var errTooLarge = errors.New("with holes and other names filled in, it is more than the limit that is called staged")
+
+// full reports whether no more changes are taken.
+func (c *collector) full() bool { return len(c.set.Changes) >= maxChanges || c.text > maxText }
 
 // level is one directory, in both layers.
 type level struct {
@@ -46,6 +65,31 @@ func (c *collector) add(ch Change) {
 		ch.Refused = "its name is not valid UTF-8"
 	}
 	c.set.Changes = append(c.set.Changes, ch)
+	c.text += textOf(&ch)
+}
+
+// textOf is how many bytes of a change count for maxText.
+func textOf(ch *Change) int {
+	n := len(ch.Path) + len(ch.Refused)
+	for _, node := range []*Node{ch.Before, ch.After} {
+		if node != nil {
+			n += len(node.Target)
+		}
+	}
+	return n
+}
+
+// backTo forgets the changes after the first n, and their content.
+func (c *collector) backTo(n int) {
+	for i := range c.set.Changes[n:] {
+		ch := &c.set.Changes[n+i]
+		c.text -= textOf(ch)
+		if ch.Content != 0 {
+			c.room += ch.After.Size
+			_ = c.store.drop(ch.Content) // or it goes with the set
+		}
+	}
+	c.set.Changes = c.set.Changes[:n]
 }
 
 // dir compares the names of one directory.
@@ -55,7 +99,7 @@ func (c *collector) dir(l level) error {
 		return err
 	}
 	for _, name := range list {
-		if len(c.set.Changes) >= maxChanges {
+		if c.full() {
 			return errTooMany
 		}
 		mark := len(c.set.Changes)
@@ -63,9 +107,12 @@ func (c *collector) dir(l level) error {
 		if err == nil && st != nil {
 			err = c.entry(l, name, st)
 		}
+		if c.ctx.Err() != nil {
+			return c.ctx.Err()
+		}
 		if err != nil {
 			// The rest is worth keeping.
-			c.set.Changes = c.set.Changes[:mark]
+			c.backTo(mark)
 			c.add(Change{Path: exact(path.Join(l.rel, name)), After: &Node{Type: Other}, Refused: "it was not kept: " + err.Error()})
 		}
 	}
@@ -134,13 +181,18 @@ func (c *collector) file(l level, name string, st *unix.Stat_t, ch Change) error
 	if ch.Before == nil || ch.Before.Mode != ch.After.Mode {
 		ch.After.Mode |= 0o400 // or it could not be recognised again
 	}
-	ch.Content, ch.After.Hash, ch.After.Size, err = c.store.keep(f)
+	if st.Size > c.room {
+		return errTooLarge
+	}
+	ch.Content, ch.After.Hash, ch.After.Size, err = c.store.keep(reader{io.LimitReader(f, st.Size), c.ctx})
 	if err != nil {
 		return err
 	}
+	c.room -= ch.After.Size
 	if ch.Before != nil && ch.Before.Type == File {
 		ch.Before.hashed(l.lower, name, hashLimit)
 		if ch.Before.Mode == ch.After.Mode && ch.Before.Size == ch.After.Size && string(ch.Before.Hash) == string(ch.After.Hash) {
+			c.room += ch.After.Size
 			return c.store.drop(ch.Content)
 		}
 	}
@@ -151,6 +203,19 @@ func (c *collector) file(l level, name string, st *unix.Stat_t, ch Change) error
 	c.refuse(&ch, c.attributes(l, name, fd, ch.Before))
 	c.add(ch)
 	return nil
+}
+
+// reader reads until its context is done.
+type reader struct {
+	io.Reader
+	ctx context.Context
+}
+
+func (r reader) Read(p []byte) (int, error) {
+	if err := r.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return r.Reader.Read(p)
 }
 
 // directory compares a directory and what is in it.
@@ -234,7 +299,7 @@ func (c *collector) emptied(lower int, name, rel string, kept []string, made tim
 		if skip[child] {
 			continue
 		}
-		if depth >= maxDepth || len(c.set.Changes) >= maxChanges {
+		if depth >= maxDepth || c.full() {
 			return errTooMany
 		}
 		before, err := nodeAt(fd, child)

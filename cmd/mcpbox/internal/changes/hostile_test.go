@@ -13,7 +13,7 @@ import (
 )
 
 func prepareOne(w *world) (*Staging, error) {
-	return Prepare(w.state, []*policy.StagedRoot{{Path: w.root}})
+	return Prepare(w.state, []*policy.StagedRoot{{Path: w.root}}, w.limit)
 }
 
 // TestHostileUpper: uppers that no server could make, if all else holds, and
@@ -216,7 +216,7 @@ func TestTooMany(t *testing.T) {
 	w.must(os.MkdirAll(dir, 0o755))
 	set := w.keep("11111111")
 	full := len(set.Changes)
-	c := &collector{set: &Set{Changes: make([]Change, maxChanges-full+2)}, store: &writer{dir: w.state}}
+	c := &collector{set: &Set{Changes: make([]Change, maxChanges-full+2)}, store: &writer{dir: w.state}, ctx: t.Context()}
 	upper, err := os.Open(w.upper)
 	w.must(err)
 	defer upper.Close()

@@ -1,6 +1,7 @@
 package changes
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -101,6 +102,30 @@ func hash(r io.Reader, w io.Writer) (sum []byte, size int64, err error) {
 	to := struct{ io.Writer }{io.MultiWriter(h, w)}
 	size, err = io.CopyBuffer(to, struct{ io.Reader }{r}, buf[:])
 	return h.Sum(nil), size, err
+}
+
+// copySparse is hash for a new file, in which what is zero takes no room.
+func copySparse(r io.Reader, to *os.File) (sum []byte, size int64, err error) {
+	sum, size, err = hash(r, &sparse{to: to})
+	if err == nil {
+		err = to.Truncate(size) // it may end with a hole
+	}
+	return sum, size, err
+}
+
+type sparse struct {
+	to *os.File
+	at int64
+}
+
+var zeros [64 << 10]byte
+
+func (s *sparse) Write(p []byte) (n int, err error) {
+	if n = len(p); !bytes.Equal(p, zeros[:n]) {
+		n, err = s.to.WriteAt(p, s.at)
+	}
+	s.at += int64(n)
+	return n, err
 }
 
 // names lists a directory in order, if it holds no more than limit.

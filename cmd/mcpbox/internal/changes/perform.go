@@ -155,7 +155,7 @@ func (a *applier) write(c *Change, dir int, aside, name string, old *Node) error
 	}
 	to := os.NewFile(uintptr(fd), name)
 	defer to.Close()
-	sum, _, err := hash(from, to)
+	sum, _, err := copySparse(from, to)
 	if err != nil {
 		return err
 	}

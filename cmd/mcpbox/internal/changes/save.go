@@ -1,6 +1,7 @@
 package changes
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -22,15 +23,18 @@ type Staging struct {
 	state string
 	roots []Root
 	dirs  []*os.File
+	limit int64
 	began time.Time
 }
 
-// Prepare opens the directories, and makes sure that their changes can be kept.
-func Prepare(state string, list []*policy.StagedRoot) (*Staging, error) {
-	s := &Staging{state: state, began: time.Now()}
+// Prepare opens the directories, and makes sure that their changes can be kept:
+// those with limit bytes of content in each.
+func Prepare(state string, list []*policy.StagedRoot, limit int64) (*Staging, error) {
+	s := &Staging{state: state, limit: limit, began: time.Now()}
 	if len(list) == 0 {
 		return s, nil
 	}
+	sweep(filepath.Join(state, "changes"))
 	waiting := 0
 	for _, dir := range setDirs(state) {
 		if has(dir, pending) {
@@ -81,8 +85,8 @@ func (s *Staging) Close() {
 
 // Keep stores what the run id of the server name has changed: uppers are the
 // upper layers, in the order of the roots. It returns nil if that is nothing. No
-// process of the box may be left.
-func (s *Staging) Keep(id, name string, uppers []*os.File, h policy.Host) (*Set, error) {
+// process of the box may be left. When ctx is done it gives up.
+func (s *Staging) Keep(ctx context.Context, id, name string, uppers []*os.File, h policy.Host) (*Set, error) {
 	if len(uppers) != len(s.roots) {
 		return nil, errors.New("keep changes: not all staged directories were given out")
 	}
@@ -98,7 +102,7 @@ func (s *Staging) Keep(id, name string, uppers []*os.File, h policy.Host) (*Set,
 		return nil, fmt.Errorf("keep changes: %w", err)
 	}
 	defer held.Close()
-	err = s.fill(set, temporary, uppers, h)
+	err = s.fill(ctx, set, temporary, uppers, h)
 	if err == nil && len(set.Changes) > 0 {
 		if err = os.Rename(temporary, filepath.Join(dir, id)); err == nil {
 			expire(s.state)
@@ -147,12 +151,12 @@ func makeLocked(dir string) (*os.File, error) {
 }
 
 // fill compares the layers and writes what differs below dir.
-func (s *Staging) fill(set *Set, dir string, uppers []*os.File, h policy.Host) error {
+func (s *Staging) fill(ctx context.Context, set *Set, dir string, uppers []*os.File, h policy.Host) error {
 	w, err := newWriter(dir, pending)
 	if err != nil {
 		return err
 	}
-	c := &collector{set: set, store: w, since: s.began}
+	c := &collector{set: set, store: w, since: s.began, ctx: ctx}
 	dirs := make([]int, len(s.dirs))
 	for i, d := range s.dirs {
 		if dirs[i], err = openBeneath(int(d.Fd()), "", openDir); err != nil {
@@ -164,7 +168,7 @@ func (s *Staging) fill(set *Set, dir string, uppers []*os.File, h policy.Host) e
 			return err
 		}
 		defer unix.Close(upper)
-		c.root = i
+		c.root, c.room = i, s.limit
 		if err := c.collect(upper, dirs[i]); err != nil {
 			return fmt.Errorf("%s: %w", d.Name(), err)
 		}

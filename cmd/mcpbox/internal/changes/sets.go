@@ -47,20 +47,21 @@ func has(dir string, p part) bool {
 	return err == nil
 }
 
-// List reads all change sets, the oldest first.
+// List reads all change sets, the oldest first. The error is of those that cannot
+// be read; the others are in the list nevertheless.
 func List(state string) ([]*Entry, error) {
 	var list []*Entry
+	var bad []error
 	for _, dir := range setDirs(state) {
 		e := &Entry{ID: filepath.Base(dir), dir: dir}
 		if err := e.read(); err != nil {
-			return nil, err
-		}
-		if e.any() != nil {
+			bad = append(bad, err)
+		} else if e.any() != nil {
 			list = append(list, e)
 		}
 	}
 	slices.SortStableFunc(list, func(x, y *Entry) int { return x.any().Time.Compare(y.any().Time) })
-	return list, nil
+	return list, errors.Join(bad...)
 }
 
 func (e *Entry) read() (err error) {
@@ -74,13 +75,13 @@ func (e *Entry) read() (err error) {
 }
 
 // Find returns the change sets that have word as their id, or as the name of
-// their server.
+// their server. Those that cannot be read are an error if no other is called so.
 func Find(state, word string) ([]*Entry, error) {
 	list, err := List(state)
-	if err != nil {
+	found := slices.DeleteFunc(list, func(e *Entry) bool { return e.ID != word && e.Name() != word })
+	if len(found) == 0 && err != nil {
 		return nil, err
 	}
-	found := slices.DeleteFunc(list, func(e *Entry) bool { return e.ID != word && e.Name() != word })
 	if len(found) == 0 {
 		return nil, fmt.Errorf("there are no changes of %q; to see what there is, type: mcpbox changes", word)
 	}

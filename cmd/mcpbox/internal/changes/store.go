@@ -26,7 +26,7 @@ const (
 // unfinished begins the names of directories that are being written, or removed.
 const unfinished = ".new-"
 
-// maxManifest bounds what is read back.
+// maxManifest bounds a part's list, in bytes.
 const maxManifest = 256 << 20
 
 // stateDir is the directory of all change sets, for this user alone.
@@ -63,23 +63,36 @@ func (w *writer) path() string { return filepath.Join(w.dir, string(w.part)) }
 
 func (w *writer) file(n int) string { return filepath.Join(w.path(), strconv.Itoa(n)) }
 
-// keep copies a file's content into the set, and returns its number there.
+// keep copies a file's content into the set, and returns its number there. An
+// error leaves nothing of it.
 func (w *writer) keep(r io.Reader) (n int, sum []byte, size int64, err error) {
 	f, err := os.OpenFile(w.file(w.next), os.O_WRONLY|os.O_CREATE|os.O_EXCL|unix.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return 0, nil, 0, err
 	}
 	n, w.next = w.next, w.next+1
-	sum, size, err = hash(r, f)
-	return n, sum, size, errors.Join(err, f.Close())
+	sum, size, err = copySparse(r, f)
+	if err = errors.Join(err, f.Close()); err != nil {
+		_ = w.drop(n) // or it goes with the set
+	}
+	return n, sum, size, err
 }
 
 // drop forgets what keep kept.
 func (w *writer) drop(n int) error { return os.Remove(w.file(n)) }
 
+// encode is a set's list, if that has no more than most bytes.
+func (s *Set) encode(most int) ([]byte, error) {
+	data, err := json.Marshal(s)
+	if err == nil && len(data) > most {
+		err = errTooMany
+	}
+	return data, err
+}
+
 // save writes the part's list, in place of an older one.
 func (w *writer) save(s *Set) error {
-	data, err := json.Marshal(s)
+	data, err := s.encode(maxManifest)
 	if err != nil {
 		return err
 	}

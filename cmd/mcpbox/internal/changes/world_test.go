@@ -23,12 +23,13 @@ type world struct {
 	host                     policy.Host
 	later                    bool
 	names, closed            []string
+	limit                    int64
 }
 
 func newWorld(t testing.TB) *world {
 	t.Helper()
 	base := t.TempDir()
-	w := &world{t: t, base: base, root: base + "/root", upper: base + "/upper", state: base + "/state"}
+	w := &world{t: t, base: base, root: base + "/root", upper: base + "/upper", state: base + "/state", limit: policy.DefaultStaged}
 	for _, dir := range []string{w.root, w.upper} {
 		if err := os.Mkdir(dir, 0o755); err != nil {
 			t.Fatal(err)
@@ -95,13 +96,13 @@ func (w *world) opaque(rel string) {
 // keep is the end of a run.
 func (w *world) keep(id string) *Set {
 	w.t.Helper()
-	s, err := Prepare(w.state, []*policy.StagedRoot{{Path: w.root, Names: w.names, Closed: w.closed}})
+	s, err := Prepare(w.state, []*policy.StagedRoot{{Path: w.root, Names: w.names, Closed: w.closed}}, w.limit)
 	w.must(err)
 	defer s.Close()
 	upper, err := os.Open(w.upper)
 	w.must(err)
 	defer upper.Close()
-	set, err := s.Keep(id, "server", []*os.File{upper}, w.host)
+	set, err := s.Keep(w.t.Context(), id, "server", []*os.File{upper}, w.host)
 	w.must(err)
 	return set
 }
