@@ -32,6 +32,11 @@ const (
 func (in *installation) dryTools(ctx context.Context, pin *packages.Pin) (map[string]string, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, dryTime, fmt.Errorf("no answer within %s", dryTime))
 	defer cancel()
+	ctx, free, err := in.whileFree(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer free()
 	p := &provided{store: in.store, request: pin.Request, pin: pin}
 	facts := in.host.Facts()
 	prog, err := program.Find(program.Query{Argv: p.argv(), Env: os.Getenv, Cwd: facts.Cwd, Home: facts.Home, Own: withoutStore(in.dirs)})

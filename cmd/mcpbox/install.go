@@ -13,6 +13,7 @@ import (
 	"github.com/mcpbox/mcpbox/cmd/mcpbox/internal/dirs"
 	"github.com/mcpbox/mcpbox/cmd/mcpbox/internal/journal"
 	"github.com/mcpbox/mcpbox/cmd/mcpbox/internal/packages"
+	"github.com/mcpbox/mcpbox/cmd/mcpbox/internal/quarantine"
 	"github.com/mcpbox/mcpbox/netfilter"
 	"github.com/mcpbox/mcpbox/policy"
 )
@@ -52,6 +53,11 @@ type installed struct {
 func (in *installation) install(ctx context.Context) (*installed, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, installTime, fmt.Errorf("it has taken more than %s", installTime))
 	defer cancel()
+	ctx, free, err := in.whileFree(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer free()
 	started := time.Now()
 	st, err := in.store.Stage(ctx, string(in.request.Kind)+"-"+in.request.Key(), func() {
 		in.say("another mcpbox is installing %s; waiting for it", in.request)
@@ -92,6 +98,30 @@ func (in *installation) install(ctx context.Context) (*installed, error) {
 		in.report(done, time.Since(started))
 	}
 	return done, nil
+}
+
+// whileFree returns a context that ends when the server is put in quarantine,
+// with that as its cause, and an error if it is there already. What runs for the
+// server meanwhile is no listed run, which who puts it there would kill.
+func (in *installation) whileFree(ctx context.Context) (context.Context, func(), error) {
+	if err := quarantine.Check(in.dirs.State, in.server); err != nil {
+		return nil, nil, err
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	go func() {
+		tick := time.NewTicker(200 * time.Millisecond)
+		defer tick.Stop()
+		for ctx.Err() == nil {
+			select {
+			case <-ctx.Done():
+			case <-tick.C:
+				if err := quarantine.Check(in.dirs.State, in.server); err != nil {
+					cancel(err)
+				}
+			}
+		}
+	}()
+	return ctx, func() { cancel(nil) }, nil
 }
 
 // stored is what an entry of the store has.

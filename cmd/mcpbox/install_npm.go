@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/mcpbox/mcpbox/cmd/mcpbox/internal/packages"
+	"github.com/mcpbox/mcpbox/cmd/mcpbox/internal/quarantine"
 	"github.com/mcpbox/mcpbox/policy"
 )
 
@@ -201,6 +202,9 @@ func (in *installation) runScripts(ctx context.Context, config *packages.NPMConf
 	}
 	if len(names) == 0 {
 		return nil, nil
+	}
+	if err := quarantine.Check(in.dirs.State, in.server); err != nil {
+		return nil, err
 	}
 	in.say("running the install scripts of %s", strings.Join(names, ", "))
 	build := in.boxed(root, network, append([]string{"npm", "rebuild", "--ignore-scripts=false", "--foreground-scripts"}, names...)...)

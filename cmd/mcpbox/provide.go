@@ -101,7 +101,8 @@ func (p *provided) pathDir() string {
 
 // provide finds the package that the command is about, if it is a package
 // runner's. The first time, and after the store was deleted, install installs it;
-// without that it is an error.
+// without that it is an error. Nothing is installed, nor found for that, for a
+// server in quarantine.
 func (inv *invocation) provide(install func(*installation) (*installed, error)) error {
 	request, err := packages.Parse(inv.argv)
 	if request == nil || err != nil {
@@ -116,6 +117,11 @@ func (inv *invocation) provide(install func(*installation) (*installed, error)) 
 	}
 	if err := journal.CheckName(inv.name); err != nil {
 		return err
+	}
+	if install != nil {
+		if err := quarantine.Refuse(own.State, inv.name); err != nil {
+			return err
+		}
 	}
 	p := &provided{store: packages.Open(own), request: request}
 	if p.pin, err = p.store.Pin(inv.name, request); err != nil {
@@ -198,9 +204,6 @@ func (inv *invocation) provideNow(c console, signals <-chan os.Signal) error {
 		defer cancel(nil)
 		stop := cancelOn(signals, cancel)
 		defer stop()
-		if err := quarantine.Refuse(in.dirs.State, in.server); err != nil {
-			return nil, err
-		}
 		in.console = c
 		in.store.Sweep()
 		done, err := in.install(ctx)

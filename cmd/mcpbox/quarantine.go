@@ -25,7 +25,8 @@ func quarantineCommand(c console) *cobra.Command {
 		Short: "Kill servers, and refuse every later start",
 		Long: `Quarantine ends all runs of the servers NAME, as mcpbox kill does, and from then on
 mcpbox run refuses to start them, with the reason that you give, until mcpbox
-release. A start that is going on at that moment does not get away.
+release. A start that is going on at that moment does not get away, and nothing is
+installed for them.
 
 Without a name it lists which servers are in quarantine, since when, by whom, why,
 and how often their hosts have tried to start them.`,

@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"github.com/mcpbox/mcpbox/cmd/mcpbox/internal/packages"
+	"github.com/mcpbox/mcpbox/cmd/mcpbox/internal/quarantine"
 	"github.com/spf13/cobra"
 )
 
@@ -66,6 +67,9 @@ func update(c console, name string, yes bool) error {
 	if len(pins) == 0 || strings.ContainsAny(name, "*?[\\/") {
 		return fmt.Errorf(`nothing is installed for a server %q; type: mcpbox add %s --from "npx -y PACKAGE"`, name, shellQuote(name))
 	}
+	if err := quarantine.Refuse(own.State, name); err != nil {
+		return err
+	}
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
 	defer signal.Stop(signals)
@@ -110,6 +114,9 @@ func updatePin(ctx context.Context, c console, store *packages.Store, pin *packa
 	lines = append(lines, scriptLines(old, done)...)
 	lines = append(lines, "signatures: "+signed(done.entry))
 	lines = append(lines, changedTools(ctx, in, store, pin, next)...)
+	if err := quarantine.Check(own.State, pin.Server); err != nil {
+		return err
+	}
 	fprint(c.out, printableText(fmt.Sprintf("%s: %s %s -> %s\n  %s", pin.Server, pin.Name, pin.Version, next.Version, strings.Join(lines, "\n  "))))
 	if !yes {
 		if err := confirm(ctx, c, pin.Server); err != nil {
