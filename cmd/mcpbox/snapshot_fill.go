@@ -44,11 +44,18 @@ func fill(ctx context.Context, s *snapshot.Snapshot, r *runs.Run, status control
 	if !r.Box.Lives() { // the number may be another's
 		return errors.New("its server has ended")
 	}
-	if err := s.Processes(pids); err != nil {
+	if err := s.Processes(pids, ctx.Done()); err != nil {
 		return err
 	}
-	places := []string{d.Policy.Home, "/tmp", "/dev/shm"}
-	if err := s.Trees(root, places, snapshot.DefaultBounds, still, ctx.Done()); err != nil {
+	places, onDisk := []string{d.Policy.Home, "/tmp", "/dev/shm"}, ""
+	if d.Policy.HomeDir != "" {
+		// Last, since it may be of any size.
+		places, onDisk = []string{"/tmp", "/dev/shm", d.Policy.Home}, d.Policy.Home
+	}
+	if d.Policy.Staged {
+		s.LeaveOut("what it has changed in staged directories; once it has ended, mcpbox changes shows that")
+	}
+	if err := s.Trees(root, places, onDisk, snapshot.DefaultBounds, still, ctx.Done()); err != nil {
 		return err
 	}
 	// Last, so that the freezing is in it.
@@ -88,8 +95,10 @@ func copyJournal(s *snapshot.Snapshot, r *runs.Run, own dirs.Dirs) error {
 // described is what a snapshot itself has to know of a description.
 type described struct {
 	Policy struct {
-		Home  string
-		Write []string
+		Home    string
+		HomeDir string `json:"home_dir"` // where a persistent one is, on the host
+		Staged  bool
+		Write   []string
 	}
 }
 

@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -36,6 +37,8 @@ type Process struct {
 	Environment []string     `json:"environment"`
 	Files       []Descriptor `json:"files"`
 	Failed      []string     `json:"failed,omitempty"` // what could not be read
+
+	cut string // what is left out
 }
 
 // Descriptor is an open file of a process.
@@ -47,11 +50,20 @@ type Descriptor struct {
 }
 
 const (
-	mostProcesses   = 10_000
-	mostDescriptors = 20_000 // of a process
-	mostText        = 1 << 20
-	mostMaps        = 16 << 20
+	mostProcesses = 10_000
+	mostText      = 1 << 20  // of a command line, or an environment
+	mostLinks     = 4 << 20  // of the open files of a process
+	mostListed    = 16 << 20 // of another file of proc(5)
 )
+
+// room is how much more is taken of all processes together. A server chooses how
+// many it has, and what their files and arguments are called.
+type room struct {
+	descriptors, text int
+	maps              int64
+}
+
+var allRoom = room{descriptors: 50_000, text: 32 << 20, maps: 64 << 20}
 
 // Members are the processes in the PID namespace of the process box, in the order
 // of their numbers.
@@ -79,8 +91,13 @@ func Members(box int) ([]int, error) {
 }
 
 // Processes takes what is known of the processes, and of the network and the
-// mounts that they share. The first one is the box's PID 1.
-func (s *Snapshot) Processes(pids []int) error {
+// mounts that they share. The first one is the box's PID 1. It gives up when done
+// is closed.
+func (s *Snapshot) Processes(pids []int, done <-chan struct{}) error {
+	return s.processes(pids, allRoom, done)
+}
+
+func (s *Snapshot) processes(pids []int, left room, done <-chan struct{}) error {
 	if len(pids) > mostProcesses {
 		s.LeaveOut("all but %d of %d processes", mostProcesses, len(pids))
 		pids = pids[:mostProcesses]
@@ -88,9 +105,39 @@ func (s *Snapshot) Processes(pids []int) error {
 	if err := errors.Join(s.Dir("maps"), s.Dir("net")); err != nil {
 		return err
 	}
-	list := []Process{}
+	list, err := s.create(int(s.dir.Fd()), "processes.json", "processes.json")
+	if err != nil {
+		return err
+	}
+	err = s.each(pids, &left, list, done)
+	if err = errors.Join(err, list.Close()); err != nil {
+		return err
+	}
+	if len(pids) > 0 {
+		for _, name := range []string{"tcp", "tcp6", "udp", "udp6", "raw", "raw6", "icmp", "icmp6", "unix", "packet", "netlink", "dev", "route", "snmp"} {
+			if closed(done) {
+				return errInterrupted
+			}
+			if _, err := s.proc("net/"+name, pids[0], "net/"+name, mostListed); err != nil {
+				return err
+			}
+		}
+		if _, err := s.proc("mountinfo", pids[0], "mountinfo", mostListed); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// each writes the processes to list, as one JSON array, and their maps. No more
+// than one of them is in memory.
+func (s *Snapshot) each(pids []int, left *room, list io.Writer, done <-chan struct{}) error {
+	before := "[\n"
 	for _, pid := range pids {
-		p, err := process(pid)
+		if closed(done) {
+			return errInterrupted
+		}
+		p, err := process(pid, left)
 		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ESRCH) {
 			s.LeaveOut("process %d, which ended meanwhile", pid)
 			continue
@@ -98,38 +145,57 @@ func (s *Snapshot) Processes(pids []int) error {
 		if err != nil {
 			return err
 		}
-		list = append(list, p)
-		if err := s.proc(fmt.Sprintf("maps/%d", pid), pid, "maps"); err != nil {
+		data, err := json.MarshalIndent(p, "  ", "  ")
+		if err != nil {
 			return err
 		}
-	}
-	if len(pids) > 0 {
-		for _, name := range []string{"tcp", "tcp6", "udp", "udp6", "raw", "raw6", "icmp", "icmp6", "unix", "packet", "netlink", "dev", "route", "snmp"} {
-			if err := s.proc("net/"+name, pids[0], "net/"+name); err != nil {
-				return err
-			}
-		}
-		if err := s.proc("mountinfo", pids[0], "mountinfo"); err != nil {
+		if _, err := fmt.Fprintf(list, "%s  %s", before, data); err != nil {
 			return err
 		}
+		before = ",\n"
+		if p.cut != "" {
+			s.LeaveOut("process %d: %s", pid, p.cut)
+		}
+		n, err := s.proc(fmt.Sprintf("maps/%d", pid), pid, "maps", min(left.maps, mostListed))
+		if err != nil {
+			return err
+		}
+		left.maps -= n
 	}
-	return s.JSON("processes.json", list)
+	if before == "[\n" {
+		_, err := io.WriteString(list, "[]\n")
+		return err
+	}
+	_, err := io.WriteString(list, "\n]\n")
+	return err
 }
 
-// proc copies a file of a process, if it can be read.
-func (s *Snapshot) proc(to string, pid int, name string) error {
+func closed(done <-chan struct{}) bool {
+	select {
+	case <-done:
+		return true
+	default:
+		return false
+	}
+}
+
+// proc copies a file of a process, if it can be read, up to most bytes, and says
+// how many there were.
+func (s *Snapshot) proc(to string, pid int, name string, most int64) (int64, error) {
 	file, err := os.Open(fmt.Sprintf("/proc/%d/%s", pid, name))
 	if err != nil {
 		if !errors.Is(err, fs.ErrNotExist) { // no such protocol
 			s.LeaveOut("%s: %v", to, err)
 		}
-		return nil
+		return 0, nil
 	}
 	defer file.Close()
-	return s.Copy(to, file, mostMaps)
+	err = s.Copy(to, file, most)
+	return s.files[len(s.files)-1].Size, err
 }
 
-func process(pid int) (Process, error) {
+// process describes one process, and takes from left what that needs.
+func process(pid int, left *room) (Process, error) {
 	dir := fmt.Sprintf("/proc/%d/", pid)
 	p := Process{PID: pid, Argv: []string{}, Environment: []string{}, Files: []Descriptor{}}
 	stat, err := os.ReadFile(dir + "stat")
@@ -138,6 +204,11 @@ func process(pid int) (Process, error) {
 	}
 	if err := p.readStat(stat); err != nil {
 		return p, err
+	}
+	cut := func(what string) {
+		if p.cut == "" {
+			p.cut = "not all of its " + what + " are listed"
+		}
 	}
 	failed := func(what string, err error) {
 		if err != nil {
@@ -151,16 +222,25 @@ func process(pid int) (Process, error) {
 	failed("exe", err)
 	p.Cwd, err = os.Readlink(dir + "cwd")
 	failed("cwd", err)
-	argv, err := readSome(dir + "cmdline")
+	argv, more, err := readSome(dir+"cmdline", left)
 	failed("cmdline", err)
+	if more {
+		cut("arguments")
+	}
 	if len(argv) > 0 {
 		p.Argv = strings.Split(strings.TrimSuffix(string(argv), "\x00"), "\x00")
 	}
-	environ, err := readSome(dir + "environ")
+	environ, more, err := readSome(dir+"environ", left)
 	failed("environ", err)
+	if more {
+		cut("variables")
+	}
 	p.Environment = names(environ)
-	p.Files, err = descriptors(dir)
+	p.Files, more, err = descriptors(dir, left)
 	failed("fd", err)
+	if more {
+		cut("open files")
+	}
 	return p, nil
 }
 
@@ -218,48 +298,73 @@ func names(environ []byte) []string {
 	return list
 }
 
-func descriptors(dir string) ([]Descriptor, error) {
-	list := []Descriptor{}
+// descriptors lists the open files, as far as there is room. more says that there
+// are others.
+func descriptors(dir string, left *room) (list []Descriptor, more bool, err error) {
+	list = []Descriptor{}
 	open, err := os.Open(dir + "fd")
 	if err != nil {
-		return list, err
+		return list, false, err
 	}
 	defer open.Close()
-	fds, err := open.Readdirnames(mostDescriptors)
-	if errors.Is(err, io.EOF) {
-		err = nil
-	}
-	for _, name := range fds {
-		d := Descriptor{}
-		var bad error
-		if d.FD, bad = strconv.Atoi(name); bad != nil {
-			continue
+	links := min(mostLinks, left.text)
+	defer func(had int) { left.text = max(0, left.text-had+links) }(links)
+	for {
+		fds, err := open.Readdirnames(256)
+		if errors.Is(err, io.EOF) {
+			err = nil
 		}
-		if d.Link, bad = os.Readlink(filepath.Join(dir, "fd", name)); bad != nil {
-			continue // it was closed
-		}
-		info, _ := os.ReadFile(filepath.Join(dir, "fdinfo", name))
-		for line := range bytes.Lines(info) {
-			if key, value, ok := strings.Cut(string(line), ":"); ok && key == "flags" {
-				d.Flags = strings.TrimSpace(value)
-			} else if ok && key == "pos" {
-				d.At, _ = strconv.ParseInt(strings.TrimSpace(value), 10, 64)
+		for _, name := range fds {
+			if left.descriptors == 0 || links <= 0 {
+				more = true
+				break
+			}
+			if d, ok := descriptor(dir, name); ok {
+				list = append(list, d)
+				left.descriptors--
+				links -= len(d.Link)
 			}
 		}
-		list = append(list, d)
+		if more || len(fds) == 0 || err != nil {
+			slices.SortFunc(list, func(a, b Descriptor) int { return a.FD - b.FD })
+			return list, more, err
+		}
 	}
-	slices.SortFunc(list, func(a, b Descriptor) int { return a.FD - b.FD })
-	if err == nil && len(fds) == mostDescriptors {
-		err = fmt.Errorf("only %d are listed", mostDescriptors)
-	}
-	return list, err
 }
 
-func readSome(path string) ([]byte, error) {
+// descriptor describes an open file, unless it was closed meanwhile.
+func descriptor(dir, name string) (d Descriptor, ok bool) {
+	var err error
+	if d.FD, err = strconv.Atoi(name); err != nil {
+		return d, false
+	}
+	if d.Link, err = os.Readlink(filepath.Join(dir, "fd", name)); err != nil {
+		return d, false
+	}
+	info, _ := os.ReadFile(filepath.Join(dir, "fdinfo", name))
+	for line := range bytes.Lines(info) {
+		if key, value, ok := strings.Cut(string(line), ":"); ok && key == "flags" {
+			d.Flags = strings.TrimSpace(value)
+		} else if ok && key == "pos" {
+			d.At, _ = strconv.ParseInt(strings.TrimSpace(value), 10, 64)
+		}
+	}
+	return d, true
+}
+
+// readSome reads a file as far as there is room. more says that there is more of
+// it.
+func readSome(path string, left *room) (data []byte, more bool, err error) {
 	file, err := os.Open(path)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	defer file.Close()
-	return io.ReadAll(io.LimitReader(file, mostText))
+	most := min(mostText, left.text)
+	data, err = io.ReadAll(io.LimitReader(file, int64(most)+1))
+	if more = len(data) > most; more {
+		data = data[:most]
+	}
+	left.text -= len(data)
+	return data, more, err
 }

@@ -49,7 +49,7 @@ type tree struct {
 	left  Bounds
 	index *writer
 	known map[inode]string
-	dev   uint64 // of the file system that is being copied
+	mount uint64 // the one that is being copied
 	at    string // where it is in the box
 	copy  string // and in the snapshot
 	still bool   // nothing of the box runs
@@ -62,11 +62,12 @@ type inode struct{ dev, ino uint64 }
 var errInterrupted = errors.New("interrupted")
 
 // Trees copies what is below the directories dirs of the box, as far as they are
-// file systems of its own in memory. root is the root directory of one of its
+// file systems of its own in memory; onDisk is one of them that need not be, or "".
+// root is the root directory of one of its
 // processes. A directory or file that forbids its own user to read
 // it is opened nevertheless if nothing of the box runs, and has its mode again
 // afterwards. It gives up when done is closed.
-func (s *Snapshot) Trees(root *os.File, dirs []string, b Bounds, still bool, done <-chan struct{}) error {
+func (s *Snapshot) Trees(root *os.File, dirs []string, onDisk string, b Bounds, still bool, done <-chan struct{}) error {
 	if err := s.Dir("tree"); err != nil {
 		return err
 	}
@@ -76,7 +77,7 @@ func (s *Snapshot) Trees(root *os.File, dirs []string, b Bounds, still bool, don
 	}
 	t := &tree{s: s, left: b, index: index, known: map[inode]string{}, still: still, buf: make([]byte, 64<<10), done: done}
 	for _, dir := range dirs {
-		if err := t.fileSystem(int(root.Fd()), dir); err != nil {
+		if err := t.fileSystem(int(root.Fd()), dir, dir == onDisk); err != nil {
 			index.Close()
 			return err
 		}
@@ -84,8 +85,8 @@ func (s *Snapshot) Trees(root *os.File, dirs []string, b Bounds, still bool, don
 	return index.Close()
 }
 
-// fileSystem copies one of the box's own.
-func (t *tree) fileSystem(root int, dir string) error {
+// fileSystem copies one of the box's own, or a directory of its own on disk.
+func (t *tree) fileSystem(root int, dir string, onDisk bool) error {
 	src, err := unix.Openat2(root, dir[1:], &unix.OpenHow{
 		Flags: unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
 	})
@@ -95,7 +96,7 @@ func (t *tree) fileSystem(root int, dir string) error {
 	}
 	defer unix.Close(src)
 	var fs unix.Statfs_t
-	if err := unix.Fstatfs(src, &fs); err != nil || fs.Type != unix.TMPFS_MAGIC {
+	if err := unix.Fstatfs(src, &fs); err != nil || fs.Type != unix.TMPFS_MAGIC && !onDisk {
 		t.s.LeaveOut("/%s: it is not the box's own", safePath(dir))
 		return nil
 	}
@@ -103,7 +104,9 @@ func (t *tree) fileSystem(root int, dir string) error {
 	if err := unix.Fstat(src, &st); err != nil {
 		return os.NewSyscallError("fstat", err)
 	}
-	t.dev = st.Dev
+	if t.mount, err = mountOf(src); err != nil {
+		return err
+	}
 	dst := int(t.s.dir.Fd())
 	// One may lie within another, so each has a directory of its own.
 	t.at, t.copy = safePath(dir), "tree/"+safe(dir[1:])
@@ -164,7 +167,11 @@ func (t *tree) entry(dir, dst int, name, at string, depth int) error {
 	if err := unix.Fstat(fd, &st); err != nil {
 		return os.NewSyscallError("fstat", err)
 	}
-	if st.Dev != t.dev { // a declared directory of the host's, or a cover
+	mount, err := mountOf(fd)
+	if err != nil {
+		return err
+	}
+	if mount != t.mount { // a declared directory of the host's, or a cover
 		return t.write(t.item(at, &st, "mount"))
 	}
 	switch st.Mode & unix.S_IFMT {
@@ -221,6 +228,16 @@ func (t *tree) open(fd int, st *unix.Stat_t, need uint32) (file *os.File, closin
 		return nil, nil, fmt.Errorf("open: %w", errors.Unwrap(err))
 	}
 	return file, func() { file.Close(); restore() }, nil
+}
+
+// mountOf tells mounts apart, also those of one file system.
+func mountOf(fd int) (uint64, error) {
+	var st unix.Statx_t
+	err := unix.Statx(fd, "", unix.AT_EMPTY_PATH|unix.AT_SYMLINK_NOFOLLOW, unix.STATX_MNT_ID, &st)
+	if err == nil && st.Mask&unix.STATX_MNT_ID == 0 {
+		err = unix.ENOSYS
+	}
+	return st.Mnt_id, os.NewSyscallError("statx", err)
 }
 
 func (t *tree) item(at string, st *unix.Stat_t, kind string) Item {

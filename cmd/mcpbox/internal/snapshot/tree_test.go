@@ -78,7 +78,7 @@ func (b box) copy(bounds Bounds, still bool) copied {
 	c := copied{dir: filepath.Join(b.t.TempDir(), "snapshot"), items: map[string]Item{}}
 	s, err := Create(c.dir)
 	b.do(err)
-	b.do(s.Trees(b.root, []string{"/tmp", "/missing"}, bounds, still, nil))
+	b.do(s.Trees(b.root, []string{"/tmp", "/missing"}, "", bounds, still, nil))
 	_, err = s.Finish("a test")
 	b.do(err)
 	c.left = strings.Join(s.Left(), "\n")
@@ -341,7 +341,7 @@ func TestInterrupt(t *testing.T) {
 	b.do(err)
 	done := make(chan struct{})
 	close(done)
-	if err := s.Trees(b.root, []string{"/tmp"}, DefaultBounds, true, done); !errors.Is(err, errInterrupted) {
+	if err := s.Trees(b.root, []string{"/tmp"}, "", DefaultBounds, true, done); !errors.Is(err, errInterrupted) {
 		t.Error(err)
 	}
 	if _, err := Create(filepath.Join(b.tmp, "x")); !errors.Is(err, fs.ErrExist) {
@@ -358,7 +358,7 @@ func TestForeignFileSystem(t *testing.T) {
 	defer host.Close()
 	s, err := Create(filepath.Join(t.TempDir(), "s"))
 	b.do(err)
-	b.do(s.Trees(host, []string{"/proc/self/fd", "/proc"}, DefaultBounds, true, nil))
+	b.do(s.Trees(host, []string{"/proc/self/fd", "/proc"}, "", DefaultBounds, true, nil))
 	if left := strings.Join(s.Left(), "\n"); strings.Count(left, "it is not the box's own")+strings.Count(left, "too many levels") != 2 {
 		t.Error(left)
 	}
