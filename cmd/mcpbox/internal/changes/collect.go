@@ -296,6 +296,9 @@ func (c *collector) emptied(lower int, name, rel string, kept []string, made tim
 		skip[k] = true
 	}
 	for _, child := range list {
+		if err := c.ctx.Err(); err != nil {
+			return err
+		}
 		if skip[child] {
 			continue
 		}
