@@ -110,14 +110,17 @@ func updatePin(ctx context.Context, c console, store *packages.Store, pin *packa
 		return err
 	}
 	next := newPin(pin.Server, pin.Request, done)
-	lines := packages.Changes(old, done.lock)
-	lines = append(lines, scriptLines(old, done)...)
-	lines = append(lines, "signatures: "+signed(done.entry))
-	lines = append(lines, changedTools(ctx, in, store, pin, next)...)
+	changed, forged := packages.Changes(old, done.lock)
+	tools := changedTools(ctx, in, store, pin, next)
 	if err := quarantine.Check(own.State, pin.Server); err != nil {
 		return err
 	}
-	fprint(c.out, printableText(fmt.Sprintf("%s: %s %s -> %s\n  %s", pin.Server, pin.Name, pin.Version, next.Version, strings.Join(lines, "\n  "))))
+	lines := slices.Concat([]string{brief(fmt.Sprintf("%s: %s %s -> %s", pin.Server, pin.Name, pin.Version, next.Version))},
+		briefList(changed), briefList(tools), briefList(scriptLines(old, done)), []string{brief("signatures: " + signed(done.entry))})
+	if len(forged) > 0 {
+		lines = append(lines, brief(fmt.Sprintf("ATTENTION: the registry has another content for the same version of %s: %s", plural(len(forged), "package"), strings.Join(forged, ", "))))
+	}
+	fprint(c.out, strings.Join(lines, "\n  "))
 	if !yes {
 		if err := confirm(ctx, c, pin.Server); err != nil {
 			return err
@@ -130,13 +133,47 @@ func updatePin(ctx context.Context, c console, store *packages.Store, pin *packa
 	return nil
 }
 
-// scriptLines is about the install scripts of what is new.
+// What update shows before it asks is written by packages and servers, for the
+// most part. Each of them has one line, of these many bytes, and each list these
+// many lines, so that the lines that are mcpbox's own word, next to the question,
+// are seen.
+const (
+	briefBytes = 140
+	briefName  = 60 // where something of weight comes behind it
+	briefLines = 50
+)
+
+// brief is one line for a terminal.
+func brief(s string) string { return shorten(printable(s), briefBytes) }
+
+func shorten(s string, n int) string {
+	if len(s) > n {
+		s = strings.ToValidUTF8(s[:n], "") + "..."
+	}
+	return s
+}
+
+// briefList is a list of lines, with the number of those that are left out.
+func briefList(lines []string) []string {
+	var list []string
+	for _, line := range lines[:min(briefLines, len(lines))] {
+		list = append(list, brief(line))
+	}
+	if more := len(lines) - briefLines; more > 0 {
+		list = append(list, fmt.Sprintf("and %d more", more))
+	}
+	return list
+}
+
+// scriptLines is about the install scripts of what is new, first of packages that
+// had none.
 func scriptLines(old *packages.Lock, done *installed) []string {
-	var lines []string
+	var first, then []string
 	before := old.Scripts()
 	for _, name := range done.entry.Scripts {
-		line := "install script: " + name
-		if !slices.Contains(before, name) {
+		line := "install script: " + shorten(name, briefName)
+		added := !slices.Contains(before, name)
+		if added {
 			line += ", which had none before"
 		}
 		if slices.Contains(done.entry.Ran, name) {
@@ -144,9 +181,13 @@ func scriptLines(old *packages.Lock, done *installed) []string {
 		} else {
 			line += "; not run"
 		}
-		lines = append(lines, line)
+		if added {
+			first = append(first, line)
+		} else {
+			then = append(then, line)
+		}
 	}
-	return lines
+	return append(first, then...)
 }
 
 // changedTools compares what the two versions offer.

@@ -1,16 +1,16 @@
 package packages
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 )
 
 // Changes says in lines what is another between two locks, besides the package
 // itself: dependencies added, removed and changed, by name, as one version can
-// be there several times. The last line tells of those whose version is the same
-// and whose content is not, which no honest registry has.
-func Changes(old, next *Lock) []string {
+// be there several times. forged is those whose version is the same and whose
+// content is not, which no honest registry has. Names and versions are the
+// packages' own: they may have any character in them.
+func Changes(old, next *Lock) (lines, forged []string) {
 	before, after := old.versions(), next.versions()
 	var names []string
 	for name := range before {
@@ -22,7 +22,6 @@ func Changes(old, next *Lock) []string {
 		}
 	}
 	slices.Sort(names)
-	var lines, forged []string
 	for _, name := range names {
 		was, is := sortedKeys(before[name]), sortedKeys(after[name])
 		switch {
@@ -42,10 +41,7 @@ func Changes(old, next *Lock) []string {
 	if len(lines) == 0 {
 		lines = []string{"no package has another version"}
 	}
-	if len(forged) > 0 {
-		lines = append(lines, fmt.Sprintf("ATTENTION: the registry has another content for the same version of %s", strings.Join(forged, ", ")))
-	}
-	return lines
+	return lines, forged
 }
 
 // versions are the integrity hashes by name and version.
