@@ -206,8 +206,13 @@ func (st *Staging) Close() error {
 
 // Publish makes dir, a directory within the staging directory, the entry e, whose
 // program is the file bin. If the store has it already, that one stays, unless
-// somebody has deleted a part of it.
+// somebody has deleted a part of it. The version is the registry's word, and
+// becomes a part of a path: what is none is refused.
 func (st *Staging) Publish(dir string, e *Entry, bin string) error {
+	if base := DirName(e.Name, e.Version, e.Integrity); e.Version == "" || len(base) > 255 || filepath.Base(base) != base ||
+		strings.Trim(e.Version, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.+-_!~") != "" {
+		return fmt.Errorf("the registry says that the version of %q is %q, which is no version", e.Name, e.Version)
+	}
 	data, err := json.MarshalIndent(e, "", "  ")
 	if err != nil {
 		return err
