@@ -13,9 +13,9 @@ import (
 // readable for everybody and executable where it was, takes special permission
 // bits away, and returns its size in bytes. An error means that something is not
 // as a package can be: a link that leads out, a device, a file with another name
-// elsewhere, more than limit bytes.
+// elsewhere, more than limit bytes, where whatever has a name has minEntry at least.
 func CheckTree(root string, limit int64) (int64, error) {
-	var size int64
+	var size, counted int64
 	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -23,6 +23,9 @@ func CheckTree(root string, limit int64) (int64, error) {
 		info, err := d.Info()
 		if err != nil {
 			return err
+		}
+		if counted += max(info.Size(), minEntry); counted > limit {
+			return &TooLargeError{limit}
 		}
 		mode := fs.FileMode(0o644)
 		switch t := info.Mode().Type(); {
@@ -39,9 +42,7 @@ func CheckTree(root string, limit int64) (int64, error) {
 			if info.Mode()&0o111 != 0 {
 				mode = 0o755
 			}
-			if size += info.Size(); size > limit {
-				return &TooLargeError{limit}
-			}
+			size += info.Size()
 		}
 		if info.Mode()&(fs.ModePerm|fs.ModeSetuid|fs.ModeSetgid|fs.ModeSticky) == mode {
 			return nil
@@ -90,16 +91,20 @@ func (e *TooLargeError) Error() string {
 	return fmt.Sprintf("it has more than %d MiB with its dependencies, which is the limit", e.Limit>>20)
 }
 
+// minEntry is what a file, link or directory counts, in bytes, if it has less:
+// without bytes it takes an inode, of which a file system has so many.
+const minEntry = 4 << 10
+
 // Size sums what is below dir, for as long as it is being filled.
 func Size(dir string) (size int64) {
 	filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return nil
 		}
-		if info, err := d.Info(); err == nil && info.Mode().IsRegular() {
-			// What a file occupies: one that is all holes costs nothing.
+		if info, err := d.Info(); err == nil {
+			// What a file occupies: one that is all holes costs next to nothing.
 			if st, ok := info.Sys().(*syscall.Stat_t); ok {
-				size += st.Blocks * 512
+				size += max(st.Blocks*512, minEntry)
 			}
 		}
 		return nil

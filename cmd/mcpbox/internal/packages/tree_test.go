@@ -1,6 +1,7 @@
 package packages
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -28,6 +29,12 @@ func TestCheckTree(t *testing.T) {
 		"a FIFO":      {func(root, _ string) error { return syscall.Mkfifo(root+"/x", 0o644) }, "neither a file"},
 		"a hard link": {func(root, outside string) error { return os.Link(outside+"/secret", root+"/x") }, "another name elsewhere"},
 		"too much":    {func(root, _ string) error { return os.WriteFile(root+"/x", make([]byte, 2<<20), 0o644) }, "more than 1 MiB"},
+		"too many": {func(root, _ string) (err error) {
+			for i := range 300 {
+				err = errFirst(err, os.Mkdir(fmt.Sprint(root, "/", i), 0o755))
+			}
+			return err
+		}, "more than 1 MiB"},
 		"holes": {func(root, _ string) error {
 			return errFirst(os.WriteFile(root+"/x", nil, 0o644), os.Truncate(root+"/x", 1<<40))
 		}, "more than 1 MiB"},
@@ -81,5 +88,25 @@ func TestCheckTreeModes(t *testing.T) {
 		if err != nil || info.Mode()&^os.ModeDir != want {
 			t.Errorf("%s: %v, want %v", name, info.Mode(), want)
 		}
+	}
+}
+
+// While it is filled a tree is as large as what it occupies, and names count.
+func TestSize(t *testing.T) {
+	root := t.TempDir()
+	for i := range 100 {
+		if err := errFirst(os.WriteFile(fmt.Sprint(root, "/f", i), nil, 0o644), os.Mkdir(fmt.Sprint(root, "/d", i), 0o755), os.Symlink("x", fmt.Sprint(root, "/l", i))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	empty := Size(root)
+	if empty < 300*minEntry {
+		t.Errorf("300 names count %d", empty)
+	}
+	if err := errFirst(os.WriteFile(root+"/data", make([]byte, 1<<20), 0o644), os.WriteFile(root+"/holes", nil, 0o644), os.Truncate(root+"/holes", 1<<40)); err != nil {
+		t.Fatal(err)
+	}
+	if n := Size(root) - empty; n < 1<<20 || n > 2<<20 {
+		t.Errorf("1 MiB and holes count %d", n)
 	}
 }
