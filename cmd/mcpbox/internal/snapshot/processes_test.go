@@ -136,7 +136,7 @@ func TestProcessBounds(t *testing.T) {
 		say  string
 	}{
 		"descriptors": {func(r *room) { r.descriptors = 100 }, second + "open files are listed"},
-		"text":        {func(r *room) { r.text = 25_000 }, second + "open files are listed"},
+		"text":        {func(r *room) { r.text = 25_000 }, second},
 		"variables":   {func(r *room) { r.text = 3000 }, fmt.Sprintf("process %d: not all of its variables are listed", pids[0])},
 		"maps":        {func(r *room) { r.maps = 100 }, fmt.Sprintf("maps/%d: what comes after 0 bytes", pids[1])},
 	} {
