@@ -20,7 +20,7 @@ type Group struct {
 
 	skip []string // tiers that tests go without
 	name string
-	v1   map[string]string // the box's directories by controller
+	v1   map[string]string // the box's directories by controller; stays as it is after New
 	home here              // where this process is
 	call *scopeCall        // to systemd, until Adopt
 	oom  *os.File          // of v1 an eventfd(2), of v2 memory.events; nil without a limit on memory
@@ -193,7 +193,7 @@ func (g *Group) Remove() {
 	for _, dir := range slices.Backward(g.made) {
 		remove(dir)
 	}
-	g.made, g.v1 = nil, nil
+	g.made = nil
 }
 
 // removeTime bounds the wait for a cgroup whose processes have ended, and which
