@@ -19,7 +19,8 @@ func TestInstallGit(t *testing.T) {
 	}
 	r := newRegistry(t)
 	o := newOwner(t, r)
-	r.git = t.TempDir()
+	repositories := t.TempDir()
+	r.change(func() { r.git = repositories })
 	r.publishServer("greeter", "1.0.0", map[string]any{"dependencies": map[string]string{"x": "git+" + r.url() + "git/x.git"}})
 	o.write("x/package.json", `{"name": "x", "version": "1.0.0", "scripts": {"prepare": "true"}, "devDependencies": {"y": "git+`+r.url()+`git/y.git"}}`)
 	o.write("x/.npmrc", "git=./evil.sh\n")

@@ -33,7 +33,7 @@ func TestInstallChangedTarball(t *testing.T) {
 			rel := r.publishServer("greeter", "1.0.0", nil)
 			line := []string{"run", "--", "npx", "-y", "greeter"}
 			o.must(line...)
-			c.change(rel, evil)
+			r.change(func() { c.change(rel, evil) })
 			if err := os.RemoveAll(filepath.Join(o.home, "cache")); err != nil {
 				t.Fatal(err)
 			}
@@ -57,7 +57,7 @@ func TestInstallChangedTarball(t *testing.T) {
 func TestInstallScopeAndToken(t *testing.T) {
 	t.Parallel()
 	public, private := newRegistry(t), newRegistry(t)
-	private.token = "npm_secretsecretsecret"
+	private.change(func() { private.token = "npm_secretsecretsecret" })
 	o := newOwner(t, public)
 	host := strings.TrimPrefix(private.server.URL, "http:")
 	o.env = append(o.env, "CORP_TOKEN="+private.token)
@@ -253,8 +253,8 @@ func TestInstallSignatures(t *testing.T) {
 	o := newOwner(t, r)
 	r.publish("dep", "1.0.0", nil)
 	r.publishServer("signed", "1.0.0", map[string]any{"dependencies": map[string]string{"dep": "1"}})
-	r.publishServer("forged", "1.0.0", nil).signature = sign(r.key, "forged@1.0.0:sha512-other")
-	r.publishServer("unsigned", "1.0.0", nil).signature = ""
+	forged, unsigned := r.publishServer("forged", "1.0.0", nil), r.publishServer("unsigned", "1.0.0", nil)
+	r.change(func() { forged.signature, unsigned.signature = sign(r.key, "forged@1.0.0:sha512-other"), "" })
 	state := func(name string) string {
 		stdout, _ := o.must("packages", "--json")
 		var list []struct {
@@ -281,7 +281,7 @@ func TestInstallSignatures(t *testing.T) {
 	if _, stderr := o.must("run", "--", "npx", "-y", "unsigned"); !strings.Contains(stderr, "unsigned@1.0.0 without a signature") || state("unsigned") != packages.PartlySigned {
 		t.Errorf("unsigned: %s", stderr)
 	}
-	r.key = nil // no keys are published any more
+	r.change(func() { r.key = nil }) // no keys are published any more
 	r.publishServer("plain", "1.0.0", nil)
 	if o.must("run", "--", "npx", "-y", "plain"); state("plain") != packages.Unsigned {
 		t.Errorf("plain: %s", state("plain"))

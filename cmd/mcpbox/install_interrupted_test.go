@@ -29,7 +29,7 @@ func TestInstallTogether(t *testing.T) {
 	o := newOwner(t, r)
 	r.publishServer("greeter", "1.0.0", nil)
 	entered, open := make(chan struct{}, 100), make(chan struct{})
-	r.gate = func() { entered <- struct{}{}; <-open }
+	r.change(func() { r.gate = func() { entered <- struct{}{}; <-open } })
 	var running sync.WaitGroup
 	for _, name := range []string{"one", "two", "one"} {
 		running.Go(func() {

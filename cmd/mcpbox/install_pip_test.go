@@ -147,9 +147,12 @@ func TestInstallPython(t *testing.T) {
 	x.mu.Lock()
 	x.requests = nil
 	x.mu.Unlock()
-	if stdout, stderr := o.must(line...); greeted(t, stdout) != "1.0" || stderr != "" || len(x.requests) > 0 {
+	stdout, stderr = o.must(line...)
+	x.mu.Lock()
+	if greeted(t, stdout) != "1.0" || stderr != "" || len(x.requests) > 0 {
 		t.Error(stdout, stderr, x.requests)
 	}
+	x.mu.Unlock()
 	// The store is made again, with the same.
 	if err := os.RemoveAll(filepath.Join(o.home, "cache")); err != nil {
 		t.Fatal(err)

@@ -74,9 +74,7 @@ func TestInstallQuarantinedMeanwhile(t *testing.T) {
 			return len(found) > 0
 		}},
 		{"fetch", "npx -y greeter@1.0.0", func() {
-			r.mu.Lock()
-			defer r.mu.Unlock()
-			r.gate = func() { fetching <- struct{}{}; <-over }
+			r.change(func() { r.gate = func() { fetching <- struct{}{}; <-over } })
 		}, func() bool { return len(fetching) > 0 }},
 	} {
 		c.prepare()

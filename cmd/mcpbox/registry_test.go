@@ -28,10 +28,10 @@ import (
 // it true or not.
 type registry struct {
 	server *httptest.Server
-	token  string // wanted from everybody, if set
-	key    *ecdsa.PrivateKey
 
-	mu       sync.Mutex
+	mu       sync.Mutex // for what follows, see change
+	token    string     // wanted from everybody, if set
+	key      *ecdsa.PrivateKey
 	packages map[string]*published
 	requests []string // path and, where there was one, the authorization
 	gate     func()   // before each tarball is sent
@@ -57,6 +57,13 @@ func newRegistry(t testing.TB) *registry {
 	r.server = httptest.NewServer(r)
 	t.Cleanup(r.server.Close)
 	return r
+}
+
+// change has f change what is served.
+func (r *registry) change(f func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	f()
 }
 
 // url is the registry's address, as in npm's configuration.
@@ -109,7 +116,8 @@ require('readline').createInterface({ input: process.stdin }).on('line', line =>
 
 // newKey has the registry sign what is published from now on.
 func (r *registry) newKey() {
-	r.key, _ = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	key, _ := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	r.change(func() { r.key = key })
 }
 
 func sign(key *ecdsa.PrivateKey, text string) string {
@@ -121,19 +129,19 @@ func sign(key *ecdsa.PrivateKey, text string) string {
 func (r *registry) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	path, _ := url.PathUnescape(strings.TrimPrefix(req.URL.EscapedPath(), "/"))
 	r.mu.Lock()
-	gate := r.gate
+	gate, git, token, key := r.gate, r.git, r.token, r.key
 	r.requests = append(r.requests, strings.TrimSpace(path+" "+req.Header.Get("Authorization")))
 	r.mu.Unlock()
-	if rest, ok := strings.CutPrefix(path, "git/"); ok && r.git != "" {
-		http.ServeFile(w, req, filepath.Join(r.git, filepath.Clean("/"+rest)))
+	if rest, ok := strings.CutPrefix(path, "git/"); ok && git != "" {
+		http.ServeFile(w, req, filepath.Join(git, filepath.Clean("/"+rest)))
 		return
 	}
-	if r.token != "" && req.Header.Get("Authorization") != "Bearer "+r.token {
+	if token != "" && req.Header.Get("Authorization") != "Bearer "+token {
 		http.Error(w, `{"error":"who are you?"}`, http.StatusUnauthorized)
 		return
 	}
-	if path == "-/npm/v1/keys" && r.key != nil {
-		public, _ := x509.MarshalPKIXPublicKey(r.key.Public())
+	if path == "-/npm/v1/keys" && key != nil {
+		public, _ := x509.MarshalPKIXPublicKey(key.Public())
 		json.NewEncoder(w).Encode(map[string]any{"keys": []any{map[string]any{
 			"keyid": "SHA256:test", "keytype": "ecdsa-sha2-nistp256", "scheme": "ecdsa-sha2-nistp256", "key": base64.StdEncoding.EncodeToString(public), "expires": nil,
 		}}})
