@@ -176,6 +176,7 @@ func TestStagedIsMemory(t *testing.T) {
 	}
 	m := newMeter(b.(*box), nil)
 	defer m.close()
+	m.open()
 	if n := m.onTmpfs(); n < 3_000_000 || n > 4<<20 {
 		t.Errorf("%d bytes", n)
 	}
