@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -67,7 +68,8 @@ func (in *installation) install(ctx context.Context) (*installed, error) {
 	}
 	defer st.Close()
 	if st.Waited && in.again == nil {
-		if e := in.store.Newest(in.request); e != nil && e.Installed.After(started) {
+		e := in.store.Newest(in.request)
+		if e != nil && e.Installed.After(started) && in.wouldBe(ctx, e) {
 			return in.stored(e)
 		}
 	}
@@ -122,6 +124,50 @@ func (in *installation) whileFree(ctx context.Context) (context.Context, func(),
 		}
 	}()
 	return ctx, func() { cancel(nil) }, nil
+}
+
+// wouldBe reports whether an entry that another server's installation has brought
+// is what this one would: from the same registries, and with the same scripts run.
+func (in *installation) wouldBe(ctx context.Context, e *packages.Entry) bool {
+	registries, err := in.registries(ctx)
+	return err == nil && slices.Equal(registries, e.Asked) && slices.Equal(in.runs(e.Scripts), e.Ran)
+}
+
+// runs lists those of the packages whose install scripts are to be run.
+func (in *installation) runs(scripts []string) []string {
+	allowed := in.rules.Scripts
+	if in.again != nil {
+		allowed = in.ran
+	}
+	return slices.DeleteFunc(slices.Clone(scripts), func(name string) bool { return !slices.Contains(allowed, name) })
+}
+
+// registries are the addresses of those that the client would ask.
+func (in *installation) registries(ctx context.Context) ([]string, error) {
+	if in.request.Kind != packages.PyPI {
+		config, err := in.npmConfig(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return addresses(config.Registries()), nil
+	}
+	python, _, err := in.python(ctx)
+	if err != nil {
+		return nil, err
+	}
+	config, err := in.pipConfig(ctx, python)
+	if err != nil {
+		return nil, err
+	}
+	return addresses(config.Registries()), nil
+}
+
+func addresses(registries []*url.URL) []string {
+	var list []string
+	for _, u := range registries {
+		list = append(list, u.Redacted())
+	}
+	return list
 }
 
 // stored is what an entry of the store has.

@@ -176,3 +176,50 @@ exit $code`
 		}
 	}
 }
+
+// Who waits for another's installation does not take what it would not have made:
+// from another registry, or with scripts that its own policy does not name.
+func TestInstallNotTogether(t *testing.T) {
+	t.Parallel()
+	r, other := newRegistry(t), newRegistry(t)
+	o := newOwner(t, r)
+	r.publish("native", "1.0.0", map[string]any{"scripts": map[string]string{"install": "true"}})
+	r.publishServer("greeter", "1.0.0", map[string]any{"dependencies": map[string]string{"native": "1"}})
+	other.publishServer("greeter", "9.0.0", nil)
+	o.write("config/mcpbox/servers/first.toml", "[packages]\nscripts = [\"native\"]\n")
+	entered, open := make(chan struct{}, 100), make(chan struct{})
+	r.gate = func() { entered <- struct{}{}; <-open }
+	var running sync.WaitGroup
+	start := func(name, version string, env ...string) {
+		cmd := o.command("run", "--name", name, "--", "npx", "-y", "greeter")
+		cmd.Env = append(cmd.Env, env...)
+		running.Go(func() {
+			stdout, stderr, code := o.run(cmd)
+			if code != 0 || !strings.Contains(stdout, `"version":"`+version+`"`) {
+				t.Errorf("%s: code %d\n%s%s", name, code, stdout, stderr)
+			}
+		})
+	}
+	start("first", "1.0.0")
+	<-entered
+	start("plain", "1.0.0")
+	start("elsewhere", "9.0.0", "npm_config_registry="+other.url())
+	time.Sleep(time.Second) // they find the lock; if not, they do so later
+	close(open)
+	running.Wait()
+	ran := map[string]bool{}
+	pins, err := filepath.Glob(filepath.Join(o.home, "state/mcpbox/packages/*/*/pin.json"))
+	if err != nil || len(pins) != 3 {
+		t.Fatal(pins, err)
+	}
+	for _, pin := range pins {
+		data, err := os.ReadFile(pin)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ran[filepath.Base(filepath.Dir(filepath.Dir(pin)))] = strings.Contains(string(data), `"native"`)
+	}
+	if !ran["first"] || ran["plain"] || ran["elsewhere"] {
+		t.Errorf("whose scripts were run: %v", ran)
+	}
+}

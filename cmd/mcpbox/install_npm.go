@@ -72,7 +72,7 @@ func (in *installation) npm(ctx context.Context, st *packages.Staging) (*install
 	}
 	e := &packages.Entry{
 		Kind: packages.NPM, Name: main.Name, Version: main.Version, Request: in.request, Tarball: main.Integrity,
-		Origin: lock.Hosts(), Installed: time.Now().UTC(), Dependencies: len(lock.Packages) - 1, Scripts: lock.Scripts(),
+		Origin: lock.Hosts(), Asked: addresses(config.Registries()), Installed: time.Now().UTC(), Dependencies: len(lock.Packages) - 1, Scripts: lock.Scripts(),
 	}
 	if e.Signatures, err = in.signatures(ctx, config, network, lock, root); err != nil {
 		return nil, err
@@ -190,16 +190,7 @@ func keepOnly(dir, name string) error {
 // runScripts runs the install scripts of the packages that the policy names, or
 // that the pin says. They get no credentials.
 func (in *installation) runScripts(ctx context.Context, config *packages.NPMConfig, network policy.Network, lock *packages.Lock, root string) ([]string, error) {
-	allowed := in.rules.Scripts
-	if in.again != nil {
-		allowed = in.ran
-	}
-	var names []string
-	for _, name := range lock.Scripts() {
-		if slices.Contains(allowed, name) {
-			names = append(names, name)
-		}
-	}
+	names := in.runs(lock.Scripts())
 	if len(names) == 0 {
 		return nil, nil
 	}

@@ -110,7 +110,7 @@ func (in *installation) pip(ctx context.Context, st *packages.Staging) (*install
 	if in.again != nil && lock.Digest(nil) != in.again.Digest(nil) {
 		return nil, fmt.Errorf("what pip has installed is not what the pin says")
 	}
-	return in.publishPython(st, root, python, lock)
+	return in.publishPython(st, root, python, lock, addresses(registries))
 }
 
 // fileHosts are rules for hosts by name, for TLS, among what was refused. Addresses,
@@ -127,7 +127,7 @@ func fileHosts(refused []netfilter.Event) []policy.Rule {
 }
 
 // publishPython makes an entry of what pip has left.
-func (in *installation) publishPython(st *packages.Staging, root, python string, lock *packages.Lock) (*installed, error) {
+func (in *installation) publishPython(st *packages.Staging, root, python string, lock *packages.Lock, asked []string) (*installed, error) {
 	bin, err := lock.Program(in.request)
 	if err != nil {
 		return nil, err
@@ -135,7 +135,7 @@ func (in *installation) publishPython(st *packages.Staging, root, python string,
 	main := lock.Named(packages.NormalPyPI(in.request.Packages[0].Name))
 	e := &packages.Entry{
 		Kind: packages.PyPI, Name: main.Name, Version: main.Version, Request: in.request, Tarball: main.Integrity, Integrity: lock.Digest(nil),
-		Origin: lock.Hosts(), Installed: time.Now().UTC(), Dependencies: len(lock.Packages) - 1,
+		Origin: lock.Hosts(), Asked: asked, Installed: time.Now().UTC(), Dependencies: len(lock.Packages) - 1,
 		Signatures: packages.Signatures{State: packages.Unsigned, Detail: "indexes of Python packages have no signatures"},
 	}
 	if err := keepOnly(root, "venv"); err != nil {

@@ -41,8 +41,10 @@ type Entry struct {
 	Integrity string `json:"integrity"`
 	// Tarball is the registry's own integrity of the package itself.
 	Tarball string `json:"tarball"`
-	// Origin is the registry, or the registries.
+	// Origin is where the packages came from; Asked, in the order of its
+	// configuration, which registries their client was told of.
 	Origin       []string   `json:"origin"`
+	Asked        []string   `json:"asked,omitempty"`
 	Installed    time.Time  `json:"installed"`
 	Dependencies int        `json:"dependencies"`
 	Bytes        int64      `json:"bytes"`
