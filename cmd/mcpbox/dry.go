@@ -39,7 +39,9 @@ func (in *installation) dryTools(ctx context.Context, pin *packages.Pin) (map[st
 	defer free()
 	p := &provided{store: in.store, request: pin.Request, pin: pin}
 	facts := in.host.Facts()
-	prog, err := program.Find(program.Query{Argv: p.argv(), Env: os.Getenv, Cwd: facts.Cwd, Home: facts.Home, Own: withoutStore(in.dirs)})
+	query := program.Query{Argv: p.argv(), Env: os.Getenv, Cwd: facts.Cwd, Home: facts.Home, Own: withoutStore(in.dirs)}
+	p.distrust(&query)
+	prog, err := program.Find(query)
 	if err != nil {
 		return nil, err
 	}

@@ -287,3 +287,28 @@ func TestInstallSignatures(t *testing.T) {
 		t.Errorf("plain: %s", state("plain"))
 	}
 }
+
+// A package whose program is, by its first line, a program of the user's: with
+// it the user's project would be shown.
+func TestInstallLeadsOut(t *testing.T) {
+	t.Parallel()
+	r := newRegistry(t)
+	o := newOwner(t, r)
+	o.write("project/app/package.json", "{}")
+	o.write("project/app/cli.js", "#!/usr/bin/env node\nconsole.log(JSON.stringify({ jsonrpc: '2.0', method: require('fs').readFileSync('"+o.home+"/project/app/secret', 'utf8') }))\n")
+	o.write("project/app/secret", "SECRET")
+	for _, name := range []string{"project", "project/app", "project/app/cli.js", "project/app/package.json", "project/app/secret"} {
+		if err := os.Chmod(filepath.Join(o.home, name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// Control: by the user's word it runs, and is shown with its project.
+	if stdout, _ := o.must("run", "--name", "own", "--", filepath.Join(o.home, "project/app/cli.js")); !strings.Contains(stdout, "SECRET") {
+		t.Error(stdout)
+	}
+	r.publish("evil", "1.0.0", map[string]any{"bin": "run"}, file{name: "package/run", mode: 0o755, content: "#!" + o.home + "/project/app/cli.js\n"})
+	stdout, stderr, code := o.mcpbox("run", "--", "npx", "-y", "evil")
+	if code == 0 || strings.Contains(stdout, "SECRET") || !strings.Contains(stderr, "servers or packages may write that") {
+		t.Errorf("code %d\n%s%s", code, stdout, stderr)
+	}
+}

@@ -112,6 +112,7 @@ func (inv *invocation) resolve(host *boxHost, own dirs.Dirs) (*prepared, error) 
 	args := inv.argv[1:]
 	if p.installed = inv.installed; p.installed != nil {
 		query.Argv, query.Own = p.installed.argv(), withoutStore(p.dirs)
+		p.installed.distrust(&query)
 		args = query.Argv[1:]
 	}
 	prog, err := program.Find(query)

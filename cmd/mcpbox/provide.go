@@ -13,6 +13,7 @@ import (
 	"github.com/mcpbox/mcpbox/cmd/mcpbox/internal/dirs"
 	"github.com/mcpbox/mcpbox/cmd/mcpbox/internal/journal"
 	"github.com/mcpbox/mcpbox/cmd/mcpbox/internal/packages"
+	"github.com/mcpbox/mcpbox/cmd/mcpbox/internal/program"
 	"github.com/mcpbox/mcpbox/cmd/mcpbox/internal/quarantine"
 	"github.com/mcpbox/mcpbox/profiles"
 )
@@ -88,6 +89,20 @@ func (p *provided) profile() (name, why string) {
 		why = "the command runs a package of npm"
 	}
 	return name, why
+}
+
+// distrust has what the package says of other files (a script's first line, a
+// link) show nothing outside of the package but tools in their places, as if a
+// server had written it. The link to Python is mcpbox's own.
+func (p *provided) distrust(q *program.Query) {
+	dir := p.store.PinDir(p.pin)
+	if real, err := filepath.EvalSymlinks(dir); err == nil {
+		dir = real
+	}
+	q.Writable = append(slices.Clone(q.Writable), dir)
+	if python, err := filepath.EvalSymlinks(filepath.Join(dir, "venv", "bin", "python")); err == nil && p.request.Kind == packages.PyPI {
+		q.Readable = append(slices.Clone(q.Readable), python)
+	}
 }
 
 // pathDir holds the programs of the package and its dependencies, which runners

@@ -25,8 +25,9 @@ type Query struct {
 	Own []string
 
 	// Writable lists what servers can write, canonical: the directories and
-	// files that this policy or another one declares so. What is read in there
-	// can have been put there by a server, and shows nothing outside.
+	// files that this policy or another one declares so; and an installed
+	// package, which is its author's word. What is read in there can have been
+	// put there by a server, and shows nothing outside.
 	Writable []string
 	// Readable lists what the policy shows anyway, canonical, Writable paths of
 	// this policy among it.

@@ -108,15 +108,27 @@ func envWords(arg string) []string {
 	default:
 		return []string{arg}
 	}
-	for len(words) > 0 {
-		switch word := words[0]; {
-		case word == "-u" || word == "--unset" || word == "-C" || word == "--chdir":
-			words = words[min(2, len(words)):]
-		case strings.HasPrefix(word, "-") || strings.Contains(word, "="):
-			words = words[1:]
-		default:
+	for options := true; len(words) > 0; {
+		word, n := words[0], 1
+		switch {
+		case options && word == "--":
+			options = false
+		case options && strings.HasPrefix(word, "--"):
+			// A name may be cut short; with "=" the value is in the same word.
+			for _, name := range []string{"--unset", "--chdir", "--argv0"} {
+				if strings.HasPrefix(name, word) {
+					n = 2
+				}
+			}
+		case options && strings.HasPrefix(word, "-"):
+			// The first letter with a value takes the rest, or the next word.
+			if i := strings.IndexAny(word, "uCa"); i > 0 && i == len(word)-1 {
+				n = 2
+			}
+		case !strings.Contains(word, "="):
 			return words
 		}
+		words = words[min(n, len(words)):]
 	}
 	return nil
 }

@@ -32,7 +32,7 @@ func (f *finder) learn(from, path string) error {
 	}
 	for _, at := range links {
 		if !f.mayLead(at, real) {
-			return &ForbiddenError{real, at + " leads there, and servers may write that", strings.ReplaceAll(declareIt, "%s", real)}
+			return &ForbiddenError{real, at + " leads there, and servers or packages may write that", strings.ReplaceAll(declareIt, "%s", real)}
 		}
 	}
 	return nil
