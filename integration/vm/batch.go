@@ -1,7 +1,9 @@
 package main
 
 import (
+	"fmt"
 	"path"
+	"strings"
 	"time"
 
 	"github.com/mcpbox/mcpbox/integration/vm/step"
@@ -15,7 +17,7 @@ const (
 )
 
 // packages are those whose tests are compiled for the guest.
-var packages = []string{"cmd/mcpbox", "sandbox/native", "integration/escape", "integration/servers"}
+var packages = []string{"cmd/mcpbox", "sandbox/native", "integration/escape", "integration/limits", "integration/servers"}
 
 // batch are all steps, in order.
 func batch() []step.Step {
@@ -53,6 +55,8 @@ func batch() []step.Step {
 		"^Test(NothingOutlivesTheLauncher|DaemonsEndWithTheServer|BoxEndsWhenLauncherIsKilled|KillHungLauncher|Frozen)"))
 	add(compiled(step.Session, "integration/escape", "-test.short", "-test.run="+
 		"^TestNeeds$/^boxed$|^Test(L3|L9|F1|F8|M2|P5|W5P)"))
+	add(limits(step.Session, sandbox.TierScope))
+	add(limits(step.Delegated, sandbox.TierSubtree))
 	return all
 }
 
@@ -62,6 +66,22 @@ const hog = bin + `mcpbox run --name hog --memory 64MiB -- awk 'BEGIN { s = "x";
 echo status $?
 cat ~/.local/state/mcpbox/journal/hog/*
 rm -r ~/.local/state/mcpbox/journal/hog`
+
+// limits is a step that has a hostile program go against each limit, at a place
+// where mcpbox has to pick this tier.
+func limits(place step.Place, tier sandbox.Tier) step.Step {
+	at := strings.ReplaceAll(string(tier), " ", "-")
+	s := compiled(place, "integration/limits", "-test.run="+
+		"^Test(Memory|ForksAndThreads|Processor|Disk|Leftovers|FreezeWakers|Require)$/^"+at+"$/^(private-1|forks|threads|write)$")
+	s.Name += "-" + string(place)
+	// What boxes write is to take room on a disk, and not memory, as in Debian's /tmp.
+	s.Env = append(s.Env, "MCPBOX_LIMITS_PREBUILT="+bin, "MCPBOX_EXPECT_TIER="+string(tier), "TMPDIR=/var/tmp")
+	for _, test := range []string{"Memory/%s/private-1", "ForksAndThreads/%s/forks", "ForksAndThreads/%s/threads",
+		"Processor/%s", "Disk/%s/write", "Leftovers/%s", "FreezeWakers/%s", "Require/%s"} {
+		s.Says = append(s.Says, "--- PASS: Test"+fmt.Sprintf(test, at)+" ")
+	}
+	return s
+}
 
 func sh(script string) []string { return []string{"/bin/sh", "-c", script} }
 

@@ -29,6 +29,7 @@ func (t things) build() error {
 	layersoff[1] += ",layersoff"
 	return errors.Join(
 		t.program("../servers/go/everything-server", "github.com/modelcontextprotocol/go-sdk/conformance/everything-server"),
+		t.program("hog", "./integration/limits/hog"),
 		t.program("probe", "./integration/escape/probe"),
 		t.program("mcpbox-layersoff", "./cmd/mcpbox", layersoff...))
 }
