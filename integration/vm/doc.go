@@ -24,8 +24,8 @@
 // profiles, of which none is for programs that tests start; our things are mounted,
 // read-only, at /mnt. What a run writes goes when it ends.
 //
-// `make test-vm` calls it. From nothing it takes five minutes on two idle
-// processors, and two less once the disk is there: QEMU's processor time, which the
+// `make test-vm` calls it. From nothing it has taken twelve minutes on two busy
+// processors, and two less once the disk was there: QEMU's processor time, which the
 // summary gives for each step, says what a step costs, however busy the machine is.
 // By hand, after that: build/vm/host -image build/vm/trixie -run PATTERN.
 package main
