@@ -21,6 +21,7 @@ import (
 func connects(t *testing.T, home, id string) (done, not []string) {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(home, ".local/state/mcpbox/journal", id, "*.jsonl"))
+	files = slices.DeleteFunc(files, func(name string) bool { return strings.Contains(name, ".messages.") })
 	if err != nil || len(files) != 1 {
 		t.Errorf("journals: %q, %v", files, err)
 		return nil, nil
@@ -45,7 +46,9 @@ func connects(t *testing.T, home, id string) (done, not []string) {
 			done = append(done, net.JoinHostPort(cmp.Or(c.Name, c.Address), strconv.Itoa(c.Port)))
 		case "closed":
 		case "refused":
-			not = append(not, c.Allow)
+			// Metadata services are not to be allowed by pasting a line.
+			at := net.JoinHostPort(cmp.Or(c.Name, c.Address), strconv.Itoa(c.Port))
+			not = append(not, cmp.Or(c.Allow, hint(at)))
 		default:
 			not = append(not, in.Text())
 		}
@@ -62,8 +65,10 @@ func said(stderr, id, rule string) bool {
 	for line := range strings.Lines(stderr) {
 		refused, ok := strings.CutPrefix(line, "mcpbox: "+id+": refused ")
 		words := strings.Fields(refused)
-		if at, err := netip.ParseAddrPort(rule); ok && err == nil && policy.IsMetadata(at.Addr()) {
-			if strings.Contains(refused, rule) {
+		at, err := netip.ParseAddrPort(rule)
+		name := strings.TrimSuffix(rule, ":443")
+		if ok && (err == nil && policy.IsMetadata(at.Addr()) || name == "metadata.google.internal") {
+			if strings.Contains(refused, name) {
 				return true
 			}
 			continue

@@ -122,7 +122,7 @@ func (r *onlineRun) inside(t *testing.T, s online, rules []string) {
 	var stderr string
 	thrice(func() bool {
 		p, home := r.home(t)
-		argv := s.boxed(rules).Boxed(r.mcpbox, p)
+		argv := s.boxed(slices.Concat(rules, r.origin.addresses(allowed))).Boxed(r.mcpbox, p)
 		seen, stderr = watch(t, r.who, s.Server, p, home, argv, nil, func() {
 			patience(func() bool {
 				done, not = connects(t, home, s.ID)

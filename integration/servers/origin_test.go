@@ -106,6 +106,20 @@ func (o *origin) certificate(t *testing.T, names []string) tls.Certificate {
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
 }
 
+// addresses are rules for the addresses that destinations lead to. A name alone
+// leads nowhere here: to mcpbox, all that is local is this machine's own.
+func (o *origin) addresses(destinations []string) (rules []string) {
+	for address, name := range o.names {
+		for _, at := range destinations {
+			if host, port := apart(at); host == name {
+				rules = append(rules, fmt.Sprintf("%s:%d", address, port))
+			}
+		}
+	}
+	slices.Sort(rules)
+	return rules
+}
+
 // listen has serve serve a port of every address.
 func (o *origin) listen(t *testing.T, port string, serve func(net.Listener)) {
 	t.Helper()
