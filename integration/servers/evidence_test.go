@@ -67,7 +67,7 @@ func said(stderr, id, rule string) bool {
 		words := strings.Fields(refused)
 		at, err := netip.ParseAddrPort(rule)
 		name := strings.TrimSuffix(rule, ":443")
-		if ok && (err == nil && policy.IsMetadata(at.Addr()) || name == "metadata.google.internal") {
+		if ok && (err == nil && policy.IsMetadata(at.Addr()) || policy.IsMetadataName(name)) {
 			if strings.Contains(refused, name) {
 				return true
 			}
