@@ -54,7 +54,7 @@ lint: ## gofmt, vet, staticcheck and the house rules (hygiene_test.go)
 
 # Builds only what is missing or older than its sources, so that `sudo make
 # install` after `make build` leaves no file of root's in the tree.
-SOURCES := bridge cmd policy profiles sandbox go.mod
+SOURCES := bridge cmd netfilter policy profiles sandbox go.mod
 install: ## copy mcpbox and its completions to PREFIX (/usr/local)
 	@test -x bin/mcpbox && test -z "$$(find $(SOURCES) -type f -newer bin/mcpbox ! -name '*_test.go' ! -path $(INITPROG) ! -path '*/testdata/*')" || \
 		$(MAKE) --no-print-directory build
