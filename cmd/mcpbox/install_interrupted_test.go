@@ -188,7 +188,7 @@ func TestInstallNotTogether(t *testing.T) {
 	other.publishServer("greeter", "9.0.0", nil)
 	o.write("config/mcpbox/servers/first.toml", "[packages]\nscripts = [\"native\"]\n")
 	entered, open := make(chan struct{}, 100), make(chan struct{})
-	r.gate = func() { entered <- struct{}{}; <-open }
+	r.change(func() { r.gate = func() { entered <- struct{}{}; <-open } })
 	var running sync.WaitGroup
 	start := func(name, version string, env ...string) {
 		cmd := o.command("run", "--name", name, "--", "npx", "-y", "greeter")
