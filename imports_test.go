@@ -28,7 +28,7 @@ var arrows = []arrow{{
 	reason: "it is the vocabulary that every backend shares, so it knows none of them, and no policy.",
 }, {
 	from:   []string{"sandbox/native/...", "sandbox/containerd/..."},
-	may:    []string{"sandbox", "sandbox/native/...", "sandbox/containerd/..."},
+	may:    []string{"sandbox", "sandbox/internal/...", "sandbox/native/...", "sandbox/containerd/..."},
 	reason: "a backend is given a specification and must not look behind it, or backends would come to mean different things.",
 }, {
 	from:   []string{"netfilter/...", "bridge/..."},
@@ -41,7 +41,7 @@ var arrows = []arrow{{
 	reason: "a library that imports a command cannot be used without it.",
 }, {
 	from:   []string{"sandbox/native/initprog"},
-	may:    []string{"sandbox/native/internal/...", "golang.org/x/sys/...", "github.com/opencontainers/runtime-spec/..."},
+	may:    []string{"sandbox/native/internal/...", "sandbox/internal/...", "golang.org/x/sys/...", "github.com/opencontainers/runtime-spec/..."},
 	all:    true,
 	not:    []string{"net/http", "net", "os/user", "text/template", "html/template", "log/slog", "regexp"},
 	reason: "it is started twice for each box, and what it links is what a server that breaks out of its first layer finds.",

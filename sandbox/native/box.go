@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/mcpbox/mcpbox/sandbox"
-	"github.com/mcpbox/mcpbox/sandbox/native/internal/cgroup"
+	"github.com/mcpbox/mcpbox/sandbox/internal/cgroup"
 	"github.com/mcpbox/mcpbox/sandbox/native/internal/wire"
 	"golang.org/x/sys/unix"
 )

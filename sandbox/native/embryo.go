@@ -5,7 +5,7 @@ import (
 	"os"
 	"slices"
 
-	"github.com/mcpbox/mcpbox/sandbox/native/internal/cgroup"
+	"github.com/mcpbox/mcpbox/sandbox/internal/cgroup"
 	"github.com/mcpbox/mcpbox/sandbox/native/internal/wire"
 
 	"golang.org/x/sys/unix"

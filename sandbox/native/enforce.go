@@ -6,7 +6,7 @@ import (
 	"sync"
 
 	"github.com/mcpbox/mcpbox/sandbox"
-	"github.com/mcpbox/mcpbox/sandbox/native/internal/cgroup"
+	"github.com/mcpbox/mcpbox/sandbox/internal/cgroup"
 	"github.com/mcpbox/mcpbox/sandbox/native/internal/wire"
 )
 

@@ -7,7 +7,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/mcpbox/mcpbox/sandbox/native/internal/cgroup"
+	"github.com/mcpbox/mcpbox/sandbox/internal/cgroup"
 	"golang.org/x/sys/unix"
 )
 

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/mcpbox/mcpbox/sandbox"
-	"github.com/mcpbox/mcpbox/sandbox/native/internal/cgroup"
+	"github.com/mcpbox/mcpbox/sandbox/internal/cgroup"
 	"golang.org/x/sys/unix"
 )
 

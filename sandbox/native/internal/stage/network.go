@@ -1,31 +1,13 @@
 package stage
 
 import (
-	"encoding/binary"
 	"errors"
 	"os"
-	"unsafe"
 
+	"github.com/mcpbox/mcpbox/sandbox/internal/netns"
 	"github.com/mcpbox/mcpbox/sandbox/native/internal/wire"
 	"golang.org/x/sys/unix"
 )
-
-// loopbackUp raises lo, the only interface there is, so that a server that
-// talks to itself works. Nothing else is reachable: there is no other interface
-// to route to, and the namespace belongs to user namespace 1.
-func loopbackUp() error {
-	s, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(s)
-	req, err := unix.NewIfreq("lo")
-	if err != nil {
-		return err
-	}
-	req.SetUint16(unix.IFF_UP)
-	return unix.IoctlIfreq(s, unix.SIOCSIFFLAGS, req)
-}
 
 // offerSockets makes every address local, and the sockets that the launcher
 // wants to listen at them. The launcher takes them while the mounts are made.
@@ -33,7 +15,7 @@ func offerSockets(control *os.File, plan *wire.Plan) ([]int, error) {
 	if len(plan.Sockets) == 0 {
 		return nil, nil
 	}
-	if err := configure(plan.Address); err != nil {
+	if err := netns.Configure(plan.Address); err != nil {
 		return nil, fail("rtnetlink", "", err)
 	}
 	fds := make([]int, len(plan.Sockets))
@@ -73,96 +55,4 @@ func handOver(control *os.File, fds []int) error {
 		unix.Close(fd)
 	}
 	return err
-}
-
-// loopback is the index of lo, the first interface of each namespace.
-const loopback = 1
-
-// configure adds the routes "local 0.0.0.0/0 dev lo" and "local ::/0 dev lo",
-// and the address. A machine without IPv6 has no addresses to route.
-func configure(address []byte) error {
-	s, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_ROUTE)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(s)
-	if err := addLocalRoute(s, unix.AF_INET); err != nil {
-		return err
-	}
-	if err := addLocalRoute(s, unix.AF_INET6); err != nil && !noIPv6(err) {
-		return err
-	}
-	if len(address) == 4 {
-		return addAddress(s, [4]byte(address))
-	}
-	return nil
-}
-
-func noIPv6(err error) bool {
-	return errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EACCES) ||
-		errors.Is(err, unix.ENODEV) || errors.Is(err, unix.EINVAL)
-}
-
-// addLocalRoute adds the route of all addresses of a family (rtnetlink(7),
-// RTM_NEWROUTE).
-func addLocalRoute(s int, family byte) error {
-	type message struct {
-		unix.NlMsghdr
-		unix.RtMsg
-		unix.RtAttr
-		oif uint32
-	}
-	m := message{
-		NlMsghdr: unix.NlMsghdr{
-			Len: uint32(unsafe.Sizeof(message{})), Type: unix.RTM_NEWROUTE,
-			Flags: unix.NLM_F_REQUEST | unix.NLM_F_ACK | unix.NLM_F_CREATE,
-		},
-		RtMsg: unix.RtMsg{
-			Family: family, Table: unix.RT_TABLE_LOCAL, Protocol: unix.RTPROT_STATIC,
-			Scope: unix.RT_SCOPE_HOST, Type: unix.RTN_LOCAL,
-		},
-		RtAttr: unix.RtAttr{Len: unix.SizeofRtAttr + 4, Type: unix.RTA_OIF},
-		oif:    loopback,
-	}
-	return request(s, unsafe.Slice((*byte)(unsafe.Pointer(&m)), unsafe.Sizeof(m)))
-}
-
-// addAddress gives lo one more address (rtnetlink(7), RTM_NEWADDR).
-func addAddress(s int, address [4]byte) error {
-	type message struct {
-		unix.NlMsghdr
-		unix.IfAddrmsg
-		unix.RtAttr
-		local [4]byte
-	}
-	m := message{
-		NlMsghdr: unix.NlMsghdr{
-			Len: uint32(unsafe.Sizeof(message{})), Type: unix.RTM_NEWADDR,
-			Flags: unix.NLM_F_REQUEST | unix.NLM_F_ACK | unix.NLM_F_CREATE,
-		},
-		IfAddrmsg: unix.IfAddrmsg{Family: unix.AF_INET, Prefixlen: 32, Scope: unix.RT_SCOPE_UNIVERSE, Index: loopback},
-		RtAttr:    unix.RtAttr{Len: unix.SizeofRtAttr + 4, Type: unix.IFA_LOCAL},
-		local:     address,
-	}
-	return request(s, unsafe.Slice((*byte)(unsafe.Pointer(&m)), unsafe.Sizeof(m)))
-}
-
-// request sends a message, and waits for the kernel's answer.
-func request(s int, raw []byte) error {
-	if err := unix.Sendto(s, raw, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
-		return err
-	}
-	var reply [512]byte
-	n, _, err := unix.Recvfrom(s, reply[:], 0)
-	if err != nil {
-		return err
-	}
-	// struct nlmsghdr, then struct nlmsgerr: a negative errno, 0 for success.
-	if n < unix.SizeofNlMsghdr+4 || binary.NativeEndian.Uint16(reply[4:]) != unix.NLMSG_ERROR {
-		return errors.New("unknown answer of rtnetlink")
-	}
-	if errno := int32(binary.NativeEndian.Uint32(reply[unix.SizeofNlMsghdr:])); errno != 0 {
-		return unix.Errno(-errno)
-	}
-	return nil
 }

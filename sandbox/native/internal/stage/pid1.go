@@ -2,8 +2,8 @@ package stage
 
 import (
 	"os"
-	"unsafe"
 
+	"github.com/mcpbox/mcpbox/sandbox/internal/process"
 	"github.com/mcpbox/mcpbox/sandbox/native/internal/wire"
 	"golang.org/x/sys/unix"
 )
@@ -16,7 +16,7 @@ func shed(plan *wire.Plan) error {
 	// has the same uid on the host. A handler of the Go runtime would end the
 	// box on SIGTERM, and print its stacks on SIGQUIT.
 	if err := ignoreSignals(); err != nil {
-		return err
+		return fail("rt_sigaction", "", err)
 	}
 	null, err := unix.Open("/dev/null", unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -43,63 +43,25 @@ func shed(plan *wire.Plan) error {
 	return installFilter(plan.Init, unix.SECCOMP_FILTER_FLAG_TSYNC)
 }
 
-// sigaction is the kernel's struct sigaction with an empty mask of 64 signals.
-type sigaction struct {
-	handler, flags, restorer uintptr
-	mask                     uint64
-}
-
-const (
-	sigDefault = 0
-	sigIgnore  = 1
-)
-
-// setSignal is rt_sigaction(2) past the Go runtime, which keeps some signals
-// for itself.
-func setSignal(sig int, handler uintptr) error {
-	sa := sigaction{handler: handler}
-	_, _, errno := unix.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(sig), uintptr(unsafe.Pointer(&sa)), 0, 8, 0, 0)
-	if errno != 0 {
-		return fail("rt_sigaction", "", errno)
-	}
-	return nil
-}
-
-const lastSignal = 64
-
 // ignoreSignals makes this process deaf. SIGCHLD keeps its default, which does
 // nothing either: ignoring it would have the kernel reap the server, and lose
 // its status.
 func ignoreSignals() error {
-	for sig := 1; sig <= lastSignal; sig++ {
+	for sig := 1; sig <= process.LastSignal; sig++ {
 		switch unix.Signal(sig) {
 		case unix.SIGKILL, unix.SIGSTOP:
 			continue
 		case unix.SIGCHLD:
-			if err := setSignal(sig, sigDefault); err != nil {
+			if err := process.SetSignal(sig, process.Default); err != nil {
 				return err
 			}
 		default:
-			if err := setSignal(sig, sigIgnore); err != nil {
+			if err := process.SetSignal(sig, process.Ignore); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
-}
-
-// reap waits for every child until main has ended, and returns its status.
-func reap(main int) unix.WaitStatus {
-	for {
-		var ws unix.WaitStatus
-		pid, err := unix.Wait4(-1, &ws, 0, nil)
-		if pid == main && (ws.Exited() || ws.Signaled()) {
-			return ws
-		}
-		if err == unix.ECHILD {
-			os.Exit(125) // main cannot have gone unseen
-		}
-	}
 }
 
 // serveControl signals main as the launcher asks, and ends the box when the

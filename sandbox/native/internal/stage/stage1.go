@@ -6,6 +6,8 @@ import (
 	"os"
 	"syscall"
 
+	"github.com/mcpbox/mcpbox/sandbox/internal/netns"
+	"github.com/mcpbox/mcpbox/sandbox/internal/process"
 	"github.com/mcpbox/mcpbox/sandbox/native/internal/wire"
 	"golang.org/x/sys/unix"
 )
@@ -36,7 +38,10 @@ func stage1() {
 
 	go serveControl(control, main)
 	go exitWithLauncher()
-	ws := reap(main)
+	ws, err := process.Reap(main)
+	if err != nil {
+		os.Exit(125) // main cannot have gone unseen
+	}
 	// Whoever holds the box's stdout open dies with PID 1, so the launcher
 	// sees the end of it however many daemons the server left behind.
 	wire.Send(control, wire.TypeExited, &wire.Exited{Status: uint32(ws)})
@@ -74,7 +79,7 @@ func build(control *os.File) (refused []string, main int, status *os.File, failu
 	}
 	unix.Umask(0)
 
-	if err := loopbackUp(); err != nil {
+	if err := netns.LoopbackUp(); err != nil {
 		return bad("loopback", err)
 	}
 	// All until here is the same for every box; the launcher has started this

@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"unsafe"
 
+	"github.com/mcpbox/mcpbox/sandbox/internal/process"
 	"github.com/mcpbox/mcpbox/sandbox/native/internal/wire"
 	"golang.org/x/sys/unix"
 )
@@ -77,7 +78,7 @@ func becomeServer(status *os.File) *wire.Failure {
 	}
 	// Looked up here, where no filter stands in the way, and nothing but the
 	// box is in sight.
-	path, err := lookPath(plan)
+	path, err := process.LookPath(plan.Args[0], plan.Env)
 	if err != nil {
 		f := fail("exec", plan.Args[0], err)
 		f.Exec = true
@@ -105,7 +106,7 @@ func becomeServer(status *os.File) *wire.Failure {
 	if err := closeOnExec(3); err != nil {
 		return fail("close_range", "", err)
 	}
-	if err := defaultSignals(); err != nil {
+	if err := process.DefaultSignals(); err != nil {
 		return fail("signals", "", err)
 	}
 	if !layerOff(plan, "seccomp") {
@@ -169,21 +170,6 @@ func waitForGo() error {
 	}
 }
 
-// defaultSignals gives the server the dispositions and the mask of a fresh
-// process, whatever the launcher's parent had ignored or blocked.
-func defaultSignals() error {
-	for sig := 1; sig <= lastSignal; sig++ {
-		if s := unix.Signal(sig); s == unix.SIGKILL || s == unix.SIGSTOP {
-			continue
-		}
-		if err := setSignal(sig, sigDefault); err != nil {
-			return err
-		}
-	}
-	var none unix.Sigset_t
-	return unix.PthreadSigmask(unix.SIG_SETMASK, &none, nil)
-}
-
 func execArgs(path string, plan *wire.Plan) (argv0 *byte, argv, envv []*byte, err error) {
 	if argv0, err = unix.BytePtrFromString(path); err != nil {
 		return
@@ -193,44 +179,4 @@ func execArgs(path string, plan *wire.Plan) (argv0 *byte, argv, envv []*byte, er
 	}
 	envv, err = syscall.SlicePtrFromStrings(plan.Env)
 	return
-}
-
-// lookPath finds plan.Args[0] as a shell in the box would.
-func lookPath(plan *wire.Plan) (string, error) {
-	name := plan.Args[0]
-	if strings.Contains(name, "/") {
-		return name, executable(name)
-	}
-	var search string
-	for _, kv := range plan.Env {
-		if v, ok := strings.CutPrefix(kv, "PATH="); ok {
-			search = v
-		}
-	}
-	var last error = unix.ENOENT
-	for _, dir := range strings.Split(search, ":") {
-		if !strings.HasPrefix(dir, "/") {
-			continue // a relative entry would follow the working directory
-		}
-		path := dir + "/" + name
-		err := executable(path)
-		if err == nil {
-			return path, nil
-		}
-		if err == unix.EACCES {
-			last = err
-		}
-	}
-	return "", last
-}
-
-func executable(path string) error {
-	var st unix.Stat_t
-	if err := unix.Stat(path, &st); err != nil {
-		return err
-	}
-	if st.Mode&unix.S_IFMT != unix.S_IFREG {
-		return unix.EACCES
-	}
-	return unix.Access(path, unix.X_OK)
 }
