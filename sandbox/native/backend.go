@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/mcpbox/mcpbox/sandbox"
+	"github.com/mcpbox/mcpbox/sandbox/internal/boxspec"
 	"github.com/mcpbox/mcpbox/sandbox/native/internal/stage"
 	"github.com/mcpbox/mcpbox/sandbox/native/internal/wire"
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -50,9 +51,12 @@ func (b *Backend) start(ctx context.Context, spec *specs.Spec, network *sandbox.
 	if err != nil {
 		return nil, err
 	}
-	limits, err := planResources(spec.Linux.Resources)
+	limits, err := boxspec.Limits(spec.Linux.Resources)
 	if err != nil {
 		return nil, err
+	}
+	if limits.Pids > 0 {
+		limits.Pids += ownThreads
 	}
 	if err := checkSockets(spec.Annotations, stage.LandlockABI()); err != nil {
 		return nil, err

@@ -40,6 +40,14 @@ func BoxUser() (uid, gid int, err error) {
 	return u, g, err
 }
 
+// ContainerRoot returns the user and group that a container runtime may map root of
+// a container to: ones that own nothing either, and that the box's user is not. They
+// are the same for every user; whoever runs a container has root do it.
+func ContainerRoot() (uid, gid int) {
+	id := boxUIDBase - 1 - os.Getpid()%maxPID
+	return id, id
+}
+
 // unusedID picks an id that is mapped in this user namespace.
 func unusedID(mapFile string) (int, error) {
 	f, err := os.Open(mapFile)

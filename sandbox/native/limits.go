@@ -5,8 +5,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/mcpbox/mcpbox/sandbox"
-	"github.com/mcpbox/mcpbox/sandbox/internal/cgroup"
 	"github.com/mcpbox/mcpbox/sandbox/native/internal/wire"
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -51,35 +49,6 @@ func planRlimits(spec *specs.Spec) ([]wire.Rlimit, error) {
 		}
 	}
 	return list, nil
-}
-
-// planResources translates what cgroups limit, and refuses the rest.
-func planResources(r *specs.LinuxResources) (cgroup.Limits, error) {
-	var l cgroup.Limits
-	if r == nil {
-		return l, nil
-	}
-	refuse := func(what string) (cgroup.Limits, error) {
-		return l, &sandbox.UnsupportedError{Feature: "linux.resources." + what, Reason: "not done by the native backend"}
-	}
-	if m := r.Memory; m != nil {
-		only := specs.LinuxMemory{Limit: m.Limit, Swap: m.Swap}
-		if *m != only || m.Limit == nil || *m.Limit <= 0 || m.Swap == nil || *m.Swap != *m.Limit {
-			return refuse("memory but limit, with a swap that is the same") // that is, no swap
-		}
-		l.Memory = *m.Limit
-	}
-	if c := r.CPU; c != nil {
-		only := specs.LinuxCPU{Quota: c.Quota, Period: c.Period}
-		if *c != only || c.Quota == nil || *c.Quota <= 0 || c.Period == nil || *c.Period != cgroup.Period {
-			return refuse(fmt.Sprintf("cpu but quota, of a period of %d", cgroup.Period))
-		}
-		l.Quota = *c.Quota
-	}
-	if p := r.Pids; p != nil && p.Limit != nil && *p.Limit > 0 {
-		l.Pids = *p.Limit + ownThreads
-	}
-	return l, nil
 }
 
 // ownThreads is how many threads the stages have, at most: they are in the box's

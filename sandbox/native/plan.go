@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/mcpbox/mcpbox/sandbox"
+	"github.com/mcpbox/mcpbox/sandbox/internal/boxspec"
 	"github.com/mcpbox/mcpbox/sandbox/native/internal/wire"
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -15,7 +16,7 @@ import (
 // newPlan translates spec into what the stages do, and refuses whatever it
 // cannot translate exactly. The filters are not in it yet.
 func newPlan(spec *specs.Spec) (*wire.Plan, error) {
-	if err := checkSpec(spec); err != nil {
+	if err := boxspec.Check(spec); err != nil {
 		return nil, err
 	}
 	p := spec.Process
@@ -70,66 +71,6 @@ func checkSockets(annotations map[string]string, abi int) error {
 			"sockets that the host makes there later would be in reach", resolveUnixABI, abi),
 		Fix: `declare no directories, or set unix_sockets = "none" if the server can do without, or "host" to accept it`,
 	}
-}
-
-// checkSpec refuses what a native box does not do, rather than leave it out.
-func checkSpec(spec *specs.Spec) error {
-	unsupported := func(what, why string) error {
-		return &sandbox.UnsupportedError{Feature: what, Reason: why}
-	}
-	p, l := spec.Process, spec.Linux
-	switch {
-	case p == nil || l == nil || len(p.Args) == 0:
-		return fmt.Errorf("spec has no linux process")
-	case p.Terminal:
-		return unsupported("process.terminal", "a box has no terminal")
-	case !p.NoNewPrivileges:
-		return unsupported("process.noNewPrivileges=false", "always set in a native box")
-	case hasCapabilities(p.Capabilities):
-		return unsupported("process.capabilities", "a native box has none")
-	case p.ApparmorProfile != "" || p.SelinuxLabel != "" || p.Scheduler != nil || p.IOPriority != nil || p.ExecCPUAffinity != nil:
-		return unsupported("process", "profiles, labels, schedulers and affinities are not set by the native backend")
-	case spec.Hooks != nil || spec.VM != nil || len(l.Devices) > 0 || l.IntelRdt != nil || l.Personality != nil || l.TimeOffsets != nil:
-		return unsupported("hooks, devices, personality", "not done by the native backend")
-	case spec.Root == nil || !spec.Root.Readonly:
-		return unsupported("root.readonly=false", "the root of a native box is always read-only")
-	case l.Seccomp == nil:
-		return unsupported("linux.seccomp", "a native box is never without a filter")
-	case l.RootfsPropagation != "private":
-		return unsupported("linux.rootfsPropagation="+l.RootfsPropagation, "always private in a native box")
-	case !path.IsAbs(p.Cwd):
-		return fmt.Errorf("process.cwd %q is not absolute", p.Cwd)
-	}
-	if r := l.Resources; r != nil {
-		if r.BlockIO != nil || r.Network != nil || len(r.HugepageLimits) > 0 || len(r.Unified) > 0 || len(r.Rdma) > 0 || len(r.Devices) > 0 {
-			return unsupported("linux.resources", "the native backend limits memory, processor time and processes only")
-		}
-	}
-	if _, err := planResources(l.Resources); err != nil {
-		return err
-	}
-	want := []specs.LinuxNamespaceType{specs.UserNamespace, specs.MountNamespace, specs.PIDNamespace,
-		specs.NetworkNamespace, specs.IPCNamespace, specs.UTSNamespace, specs.CgroupNamespace}
-	for _, ns := range l.Namespaces {
-		i := slices.Index(want, ns.Type)
-		if i < 0 || ns.Path != "" {
-			return unsupported("linux.namespaces "+string(ns.Type), "a native box makes its own")
-		}
-		want = slices.Delete(want, i, i+1)
-	}
-	if len(want) > 0 {
-		return unsupported("linux.namespaces", fmt.Sprintf("%s is missing; a native box never shares one with the host", want[0]))
-	}
-	for _, maps := range [][]specs.LinuxIDMapping{l.UIDMappings, l.GIDMappings} {
-		if len(maps) != 1 || maps[0].Size != 1 {
-			return unsupported("linux.uidMappings", "a native box has one user")
-		}
-	}
-	return nil
-}
-
-func hasCapabilities(c *specs.LinuxCapabilities) bool {
-	return c != nil && len(c.Bounding)+len(c.Effective)+len(c.Inheritable)+len(c.Permitted)+len(c.Ambient) > 0
 }
 
 // planMount translates one mount. The identity of a source is filled in later,

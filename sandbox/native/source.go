@@ -1,13 +1,13 @@
 package native
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"strings"
 	"time"
 
 	"github.com/mcpbox/mcpbox/sandbox"
+	"github.com/mcpbox/mcpbox/sandbox/internal/boxspec"
 	"github.com/mcpbox/mcpbox/sandbox/native/internal/wire"
 	"golang.org/x/sys/unix"
 )
@@ -49,7 +49,7 @@ func identify(mounts []wire.Mount) error {
 }
 
 func identifyOne(m *wire.Mount) error {
-	fd, err := openSource(m.Source)
+	fd, err := boxspec.OpenSource(m.Source)
 	if err != nil {
 		return fmt.Errorf("mount source %s: %w", m.Source, err)
 	}
@@ -63,35 +63,11 @@ func identifyOne(m *wire.Mount) error {
 	case unix.S_IFDIR, unix.S_IFREG, unix.S_IFSOCK:
 		return nil
 	case unix.S_IFCHR:
-		if isPlainDevice(st.Rdev) {
+		if boxspec.PlainDevice(st.Rdev) {
 			return nil
 		}
 	}
 	return fmt.Errorf("mount source %s: neither a directory, a file, a socket nor one of null, zero, full, random and urandom", m.Source)
-}
-
-// openSource opens path without following a link anywhere in it. The policy
-// has resolved them; one that is there now was put there since.
-func openSource(path string) (int, error) {
-	fd, err := unix.Openat2(unix.AT_FDCWD, path, &unix.OpenHow{
-		Flags:   unix.O_PATH | unix.O_CLOEXEC,
-		Resolve: unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS,
-	})
-	if err == unix.ELOOP {
-		err = errors.New("source changed while the box was being built: there is a symbolic link in it now")
-	}
-	return fd, err
-}
-
-// isPlainDevice knows the five devices that hold nothing of the host
-// (devices.txt of the kernel). A mask that is said to be /dev/null must be it
-// (CVE-2025-31133).
-func isPlainDevice(rdev uint64) bool {
-	switch rdev {
-	case unix.Mkdev(1, 3), unix.Mkdev(1, 5), unix.Mkdev(1, 7), unix.Mkdev(1, 8), unix.Mkdev(1, 9):
-		return true
-	}
-	return false
 }
 
 // cloneForRoot makes the bind mounts in the launcher, which is root: the box's
@@ -162,7 +138,7 @@ func ownerOnDisk(path string) (identity, error) {
 }
 
 func cloneTree(m wire.Mount, attr *unix.MountAttr) (*os.File, error) {
-	fd, err := openSource(m.Source)
+	fd, err := boxspec.OpenSource(m.Source)
 	if err != nil {
 		return nil, fmt.Errorf("mount source %s: %w", m.Source, err)
 	}

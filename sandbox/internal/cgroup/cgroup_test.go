@@ -46,11 +46,11 @@ func TestLocate(t *testing.T) {
 }
 
 func TestNames(t *testing.T) {
-	a, err := newName()
+	a, err := NewName()
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := newName()
+	b, err := NewName()
 	if err != nil || a == b {
 		t.Fatalf("%s, %s, %v", a, b, err)
 	}

@@ -62,7 +62,7 @@ func New(skip []string) *Group {
 	if g.home, err = find(); err != nil {
 		return g
 	}
-	if g.name, err = newName(); err != nil {
+	if g.name, err = NewName(); err != nil {
 		g.home = nil
 		return g
 	}

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -29,14 +30,20 @@ func find() (here, error) {
 	if err != nil {
 		return nil, err
 	}
+	return placesOf(string(own))
+}
+
+// placesOf finds the directories of the cgroups that the text of /proc/PID/cgroup
+// lists.
+func placesOf(own string) (here, error) {
 	if Unified() {
-		return locate(string(own), "1 1 0:1 / "+mountPoint+" rw - cgroup2 cgroup2 rw"), nil
+		return locate(own, "1 1 0:1 / "+mountPoint+" rw - cgroup2 cgroup2 rw"), nil
 	}
 	mounts, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
 		return nil, err
 	}
-	return locate(string(own), string(mounts)), nil
+	return locate(own, string(mounts)), nil
 }
 
 // locate finds in the text of /proc/PID/mountinfo (proc_pid_mountinfo(5)) the
@@ -125,3 +132,14 @@ func offers(list []string) bool {
 }
 
 func missing(err error) bool { return errors.Is(err, os.ErrNotExist) }
+
+// numbers are those of a text that is a list of them.
+func numbers(text string) []int {
+	var list []int
+	for _, w := range strings.Fields(text) {
+		if n, err := strconv.Atoi(w); err == nil {
+			list = append(list, n)
+		}
+	}
+	return list
+}

@@ -18,9 +18,9 @@ const prefix = "mcpbox-"
 
 var made atomic.Int64
 
-// newName is a name that no other cgroup has: the number of this process, which
+// NewName is a name that no other cgroup has: the number of this process, which
 // may come to mean another one, its start time, and how many it has made.
-func newName() (string, error) {
+func NewName() (string, error) {
 	start, err := startTime(os.Getpid())
 	if err != nil {
 		return "", err

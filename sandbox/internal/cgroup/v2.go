@@ -61,7 +61,7 @@ func (g *Group) adopt(at string, pid int) error {
 // as long as this process does; Sweep removes it.
 func (g *Group) enable(at string) error {
 	if at == g.home[""] {
-		name, err := newName()
+		name, err := NewName()
 		if err != nil {
 			return err
 		}

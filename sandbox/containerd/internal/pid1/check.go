@@ -1,0 +1,98 @@
+package pid1
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// check refuses a box that is not the one which was asked for. A runtime may be
+// old, replaced, or told by a file of its own to leave something out; this is the
+// last moment at which no code but ours has run.
+func (p *Plan) check() *Failure {
+	if unix.Getuid() != p.UID || unix.Geteuid() != p.UID || unix.Getgid() != p.GID || unix.Getegid() != p.GID {
+		return fail("check", "", fmt.Errorf("this is user %d:%d, not %d:%d", unix.Geteuid(), unix.Getegid(), p.UID, p.GID))
+	}
+	if len(p.Args) == 0 {
+		return fail("plan", "", errFrame)
+	}
+	data, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return fail("check", "/proc/self/status", err)
+	}
+	if err := confined(string(data), p.Kernel); err != nil {
+		return fail("check", "", err)
+	}
+	if err := checkInterfaces(); err != nil {
+		return fail("check", "/proc/net/dev", err)
+	}
+	for _, c := range append([]Check{{Path: "/", ReadOnly: true}}, p.Checks...) {
+		if err := c.check(p.Kernel); err != nil {
+			return fail("check", c.Path, err)
+		}
+	}
+	return nil
+}
+
+// confined looks in the text of proc_pid_status(5) for what has to hold.
+func confined(status string, kernel bool) error {
+	const none = "0000000000000000"
+	want := map[string]string{"CapInh": none, "CapPrm": none, "CapEff": none, "CapBnd": none}
+	if kernel {
+		want["CapAmb"], want["NoNewPrivs"], want["Seccomp"] = none, "1", "2"
+	}
+	for line := range strings.Lines(status) {
+		key, value, _ := strings.Cut(line, ":")
+		if w, ok := want[key]; ok {
+			if v := strings.TrimSpace(value); v != w {
+				return fmt.Errorf("%s is %s, not %s", key, v, w)
+			}
+			delete(want, key)
+		}
+	}
+	for key := range want {
+		return fmt.Errorf("%s is not known", key)
+	}
+	return nil
+}
+
+// checkInterfaces refuses a network beside lo (proc_pid_net(5)).
+func checkInterfaces() error {
+	data, err := os.ReadFile("/proc/net/dev")
+	if err != nil {
+		return err
+	}
+	for line := range strings.Lines(string(data)) {
+		name, _, ok := strings.Cut(line, ":")
+		if ok && strings.TrimSpace(name) != "lo" {
+			return fmt.Errorf("there is a network interface %s", strings.TrimSpace(name))
+		}
+	}
+	return nil
+}
+
+func (c *Check) check(kernel bool) error {
+	if c.ReadOnly && kernel {
+		var fs unix.Statfs_t
+		if err := unix.Statfs(c.Path, &fs); err != nil {
+			return err
+		}
+		if fs.Flags&unix.ST_RDONLY == 0 {
+			return errors.New("it is not read-only")
+		}
+	}
+	if c.Ino == 0 || !kernel {
+		return nil
+	}
+	var st unix.Stat_t
+	if err := unix.Lstat(c.Path, &st); err != nil {
+		return err
+	}
+	if st.Dev != c.Dev || st.Ino != c.Ino {
+		return errors.New("source changed while the box was being built")
+	}
+	return nil
+}

@@ -1,0 +1,109 @@
+package pid1
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"io"
+)
+
+// Paths inside of the container, and the names of the FIFOs in IO.
+const (
+	Init    = "/run/mcpbox/init"
+	IO      = "/run/mcpbox/io"
+	Control = "control" // orders, to PID 1
+	Status  = "status"  // reports, from PID 1
+	Stdin   = "stdin"
+	Stdout  = "stdout"
+	Stderr  = "stderr"
+)
+
+// Names are all FIFOs.
+func Names() []string { return []string{Control, Status, Stdin, Stdout, Stderr} }
+
+// Order is what the launcher asks for; one field of it is set.
+type Order struct {
+	Plan   *Plan `json:",omitempty"` // the first
+	Go     bool  `json:",omitempty"` // the second: start the program
+	Signal int   `json:",omitempty"` // send this to the program
+}
+
+// Plan is what is to run, and what has to be true before. It does not stand in
+// the specification, which containerd keeps on the disk: the environment holds
+// secrets.
+type Plan struct {
+	UID, GID  int
+	Args, Env []string
+	Cwd       string
+	Links     []Link  // in file systems that are empty at first
+	Checks    []Check // of mounts
+	// Kernel is whether the kernel inside is the host's, whose own word is taken
+	// for what confines this process. gVisor's has none for the filter.
+	Kernel bool
+}
+
+// Link is a symbolic link to make.
+type Link struct{ Path, Text string }
+
+// Check is what has to be at a path.
+type Check struct {
+	Path     string
+	ReadOnly bool
+	// Ino is the file that the launcher saw, 0 if that is not known, on the device
+	// Dev.
+	Dev, Ino uint64
+}
+
+// Report is what PID 1 says; one field of it is set.
+type Report struct {
+	Ready   bool     `json:",omitempty"` // confined, and all is as planned
+	Started bool     `json:",omitempty"` // the program runs
+	Failure *Failure `json:",omitempty"` // it never will
+	Exited  *Exited  `json:",omitempty"` // the program has ended
+}
+
+// Failure is why a program was not started.
+type Failure struct {
+	Step, Path, Text string
+	Errno            int  // 0 if it was not a system call
+	Exec             bool // the program could not be executed
+}
+
+// Exited is how the program has ended.
+type Exited struct {
+	Status       uint32 // as wait(2) has it
+	User, System int64  // processor time of all that was waited for, in nanoseconds
+	MaxRSS       int64  // of the largest process, in bytes
+}
+
+// maxFrame is more than arguments and environment can be (execve(2)), in JSON.
+const maxFrame = 64 << 20
+
+var errFrame = errors.New("malformed message")
+
+// Send writes v to a FIFO.
+func Send(w io.Writer, v any) error {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	_, err = w.Write(append(binary.BigEndian.AppendUint32(nil, uint32(len(data))), data...))
+	return err
+}
+
+// Receive reads what Send has written.
+func Receive(r io.Reader, v any) error {
+	var head [4]byte
+	if _, err := io.ReadFull(r, head[:]); err != nil {
+		return err
+	}
+	n := binary.BigEndian.Uint32(head[:])
+	if n > maxFrame {
+		return errFrame
+	}
+	data := make([]byte, n)
+	if _, err := io.ReadFull(r, data); err != nil {
+		return err
+	}
+	return json.Unmarshal(data, v)
+}

@@ -1,0 +1,68 @@
+package cgroup
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// Of finds the cgroups called name that the process pid has been put into by
+// somebody else, a container runtime for one, which has also set their limits. With
+// a limit on memory it hears of its being reached. Remove leaves them to whoever
+// has made them, and removes what that one has left.
+func Of(pid int, name string, limits Limits) (*Group, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
+	if err != nil {
+		return nil, err
+	}
+	all, err := placesOf(string(text))
+	if err != nil {
+		return nil, err
+	}
+	g := &Group{name: name, v1: map[string]string{}}
+	seen := map[string]bool{}
+	for controller, dir := range all {
+		if filepath.Base(dir) != name {
+			continue
+		}
+		if !seen[dir] {
+			seen[dir] = true
+			g.made = append(g.made, dir)
+		}
+		if controller == "" {
+			g.v2 = dir
+		} else {
+			g.v1[controller] = dir
+		}
+	}
+	switch {
+	case g.v1["memory"] != "" && g.v1["pids"] != "":
+		g.Tier = V1
+	case g.v2 != "" && offers(words(g.v2, "cgroup.controllers")):
+		g.Tier = Subtree
+	default:
+		return g, nil
+	}
+	if limits.Memory > 0 {
+		// Where this process may not listen, the counters tell in the end.
+		if g.Tier == V1 {
+			g.hearOOM(g.v1["memory"])
+		} else {
+			g.openEvents()
+		}
+	}
+	return g, nil
+}
+
+// Members are the processes in the cgroups, in no order.
+func (g *Group) Members() ([]int, error) {
+	dir := g.v2
+	if g.Tier == V1 {
+		dir = g.v1["pids"]
+	}
+	data, err := os.ReadFile(filepath.Join(dir, "cgroup.procs"))
+	if err != nil {
+		return nil, err
+	}
+	return numbers(string(data)), nil
+}
