@@ -34,7 +34,8 @@
 // neither JSON-RPC nor MCP has given a meaning, and data.mcpbox.rule.
 //
 // What a server prints that was never meant to be a message is noise, and hurts
-// nobody. What no honest server does counts, and ends the relay at a hundred.
+// nobody; a flood of lines that go nowhere is slowed down (brake). What no honest
+// server does counts, and ends the relay at a hundred.
 // [Config.Observe] is told of each message and each line.
 //
 // # Memory and back-pressure

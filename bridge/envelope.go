@@ -2,8 +2,13 @@ package bridge
 
 import "strconv"
 
-// maxID is the longest id that is a string, in bytes.
-const maxID = 256
+const (
+	// maxID is the longest id that is a string, in bytes.
+	maxID = 256
+	// maxMethod is the longest method, in bytes. The methods of requests that wait
+	// are held, and all of them are told to observers.
+	maxMethod = 1024
+)
 
 // envelope is one JSON-RPC message as a scanner has found it. Its slices belong
 // to the line, or to the scanner until it scans again.
@@ -37,6 +42,9 @@ func (s *scanner) envelope() (envelope, *fault) {
 			}
 			if method, e.method = true, value[1:len(value)-1]; m.how|s.how(e.method)&escaped != 0 {
 				e.method = appendText(nil, e.method)
+			}
+			if len(e.method) > maxMethod {
+				return e, s.broken("the method is longer than " + strconv.Itoa(maxMethod) + " bytes")
 			}
 		case s.is(m.name, m.how, "params"):
 			if e.params = value; value[0] == 'n' {

@@ -177,6 +177,6 @@ func TestHostile(t *testing.T) {
 }
 
 func (s *scanner) finishArray(line []byte) *fault {
-	_, f := s.array(line)
+	_, f := s.array(line, true)
 	return f
 }

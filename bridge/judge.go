@@ -53,8 +53,9 @@ func (p *pump) message(e *envelope) bool {
 
 // batch judges an array of messages, each by itself.
 func (p *pump) batch(line, text []byte) []byte {
-	parts, f := p.array.array(text)
-	if f == nil && !p.relay.session.batches() {
+	allowed := p.relay.session.batches()
+	parts, f := p.array.array(text, allowed)
+	if f == nil && !allowed {
 		f = &fault{rule: ruleBatch, text: "several messages in one line, which only " + batchVersion + " has"}
 	}
 	if f == nil && len(parts) == 0 {
@@ -128,6 +129,7 @@ func (p *pump) event(e *envelope) *Event {
 
 // tell hands the event to the observer, and counts it.
 func (p *pump) tell(ev *Event) {
+	defer p.slow(ev)
 	if p.relay.cfg.Observe != nil {
 		p.relay.cfg.Observe(ev)
 	}
@@ -135,6 +137,19 @@ func (p *pump) tell(ev *Event) {
 		if p.violations++; p.violations > maxViolations && p.fatal == nil {
 			p.fatal = &ViolationsError{p.violations, ev.Detail}
 		}
+	}
+}
+
+// slow keeps a server back that writes lines for nobody. What has passed before is
+// delivered first.
+func (p *pump) slow(ev *Event) {
+	if p.dir != ToHost {
+		return
+	}
+	switch ev.Outcome {
+	case Passed, Answered, Failed:
+	default:
+		p.pause = p.brake.wait(ev.Size, ev.Time)
 	}
 }
 

@@ -43,7 +43,9 @@ func (r *Relay) hostMessage(e *envelope) bool {
 		}
 		if ev.Method == methodCancelled {
 			id := s.get("requestId")
-			ev.ID = string(id)
+			if canonicalID(id) != nil {
+				ev.ID = string(id)
+			}
 			r.session.withdraw(canonicalID(id))
 		}
 		p.tell(ev)

@@ -85,7 +85,7 @@ func (r *Relay) listed() {
 	s := r.toHost.scan
 	tasks := s.get("tasks")
 	in := newScanner()
-	parts, f := in.array(tasks)
+	parts, f := in.array(tasks, true)
 	if f != nil {
 		return
 	}
@@ -129,6 +129,10 @@ func (r *Relay) serverRequest(e *envelope, ev *Event) bool {
 func (r *Relay) serverNotification(e *envelope, ev *Event) bool {
 	p, s := &r.toHost, r.toHost.scan
 	ev.Method = known(e.method)
+	if f := s.spelling(ev.Method); f != nil { // before anything is taken from it
+		p.tell(ev.refuse(Malformed, f.error()))
+		return false
+	}
 	var stray string
 	switch ev.Method {
 	case methodProgress:
@@ -137,7 +141,9 @@ func (r *Relay) serverNotification(e *envelope, ev *Event) bool {
 		}
 	case methodCancelled:
 		id := s.get("requestId")
-		ev.ID = string(id)
+		if canonicalID(id) != nil { // anything may stand there, as long as a line is
+			ev.ID = string(id)
+		}
 		if !r.session.retracted(canonicalID(id)) {
 			stray = "cancels a request that does not wait"
 		}
@@ -154,10 +160,6 @@ func (r *Relay) serverNotification(e *envelope, ev *Event) bool {
 		if id := s.open(meta).at(metaSubscription); id != nil && !r.session.listens(canonicalID(id)) {
 			stray = "about a subscription that is not open"
 		}
-	}
-	if f := s.spelling(ev.Method); f != nil {
-		p.tell(ev.refuse(Malformed, f.error()))
-		return false
 	}
 	if stray != "" {
 		p.tell(ev.refuse(Stray, &Error{Rule: ruleStray, Message: stray}))

@@ -189,6 +189,9 @@ func needsObject(method string) bool {
 // asked says what is wrong with the requests that a result of the stateless era
 // makes in place of requests of its own.
 func (s *scanner) asked(c *Call, requests []byte) string {
+	if requests[0] != '{' {
+		return "the requests for input are no object"
+	}
 	in := s.open(requests)
 	for _, m := range in.top {
 		method, ok := stringValue(in.open(m.value.of(requests)).at("method"), 256)

@@ -50,6 +50,8 @@ type pump struct {
 	// relay's answers that go out behind them.
 	holding bool
 	own     []byte
+	brake   brake
+	pause   time.Duration // before the next line, once what has passed is written
 
 	bytes, lines, dropped atomic.Int64
 	progress              atomic.Int64 // grows with each completed write
@@ -164,6 +166,9 @@ func (p *pump) forward(batch []byte) error {
 				}
 			}
 			from, count = end+1, 0
+			if err := p.rest(); err != nil {
+				return err
+			}
 		} else {
 			count++
 		}
@@ -176,6 +181,22 @@ func (p *pump) forward(batch []byte) error {
 	}
 	p.holding = false
 	return p.write(batch[from:], count, number)
+}
+
+// rest waits for as long as slow has said.
+func (p *pump) rest() error {
+	if p.pause > 0 {
+		select {
+		case <-time.After(p.pause):
+		case <-p.relay.stop:
+		case <-p.relay.drained:
+		}
+		p.pause = 0
+	}
+	if p.relay.finished.Load() {
+		return errEnded
+	}
+	return nil
 }
 
 // write delivers b, which holds count lines. number is that of the newest call

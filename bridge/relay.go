@@ -73,14 +73,14 @@ type Relay struct {
 	ended    atomic.Bool // Run has returned
 	finished atomic.Bool // so has Finish
 
-	stop, hostClosed  chan struct{}
-	stopOnce, inClose sync.Once
-	closedOnce        sync.Once
+	stop, hostClosed, drained       chan struct{}
+	stopOnce, closedOnce, drainOnce sync.Once
+	inClose                         sync.Once
 }
 
 // New makes a relay. It does nothing until Run.
 func New(cfg Config) *Relay {
-	r := &Relay{cfg: cfg, session: newSession(), stop: make(chan struct{}), hostClosed: make(chan struct{})}
+	r := &Relay{cfg: cfg, session: newSession(), stop: make(chan struct{}), hostClosed: make(chan struct{}), drained: make(chan struct{})}
 	limit := cfg.MaxLine
 	if limit <= 0 {
 		limit = DefaultMaxLine
@@ -151,6 +151,11 @@ func (r *Relay) runToServer() error {
 // Stop makes Run return at once. What has been read and not been written is
 // lost. It is safe to call at any time and any number of times.
 func (r *Relay) Stop() { r.stopOnce.Do(func() { close(r.stop) }) }
+
+// Drain says that the server has ended, so that what it has written is all there
+// is: it is read without a pause, whatever it is. It is safe to call at any time and
+// any number of times.
+func (r *Relay) Drain() { r.drainOnce.Do(func() { close(r.drained) }) }
 
 // HostClosed is closed when the host's input has ended and the server's stdin
 // has been closed behind it, or when the host has gone and the server takes

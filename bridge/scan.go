@@ -17,6 +17,9 @@ const (
 	maxKeys = 1 << 18
 	// maxNumber is the longest number, in bytes.
 	maxNumber = 256
+	// maxElements is how many elements an array has at most whose elements are
+	// judged one by one: where each of them is takes more room than a short one.
+	maxElements = 16 << 10
 )
 
 // span is a range of a line.
@@ -72,12 +75,16 @@ func (s *scanner) object(line []byte) *fault {
 	return s.finish(s.members(i+1, ownNames, &s.top))
 }
 
-// array scans a line that is one array, and returns where its elements are.
-func (s *scanner) array(line []byte) ([]span, *fault) {
+// array scans a line that is one array. With record it returns where its elements
+// are, of which there may be maxElements then.
+func (s *scanner) array(line []byte, record bool) ([]span, *fault) {
 	s.reset(line)
 	i := s.space(0)
 	if i == len(line) || line[i] != '[' {
 		return nil, s.notObject(i)
+	}
+	if !record {
+		return nil, s.finish(s.elements(i+1, ownNames, nil))
 	}
 	var elements []span
 	f := s.finish(s.elements(i+1, ownNames, &elements))
@@ -214,6 +221,9 @@ func (s *scanner) elements(i int, names naming, record *[]span) int {
 			return -1
 		}
 		if record != nil {
+			if len(*record) == maxElements {
+				return s.fail(ruleBatch, start, "more than "+strconv.Itoa(maxElements)+" messages in one line")
+			}
 			*record = append(*record, span{start, i})
 		}
 		i = s.space(i)

@@ -82,6 +82,7 @@ func (s *session) begin(c *Call, declared capabilities, taskID string) {
 	s.number++
 	c.number = s.number
 	s.host.add(c)
+	s.withdrawn.forget(c.id) // whose response would be a second one to this id
 	if c.token != "" {
 		s.tokens[c.token] = c
 	}

@@ -1,6 +1,10 @@
 package bridge
 
-import "testing"
+import (
+	"runtime"
+	"strings"
+	"testing"
+)
 
 // Progress of a task goes on after the response that announced it, until the
 // task has ended.
@@ -50,5 +54,87 @@ func TestMemoryIsBounded(t *testing.T) {
 	}
 	if len(s.host.open) > 10 || len(s.tokens) > 10 {
 		t.Errorf("%d calls and %d tokens are left", len(s.host.open), len(s.tokens))
+	}
+}
+
+// An id that the host uses again is answered once, although the answer to a call
+// that was cancelled may come.
+func TestCancelledIDAgain(t *testing.T) {
+	j := conversation(t, "")
+	call := `{"jsonrpc":"2.0","id":60,"method":"tools/call","params":{"name":"t"}}`
+	answer := `{"jsonrpc":"2.0","id":60,"result":{"content":[]}}`
+	j.passes(&j.toServer, call)
+	j.passes(&j.toServer, `{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":60}}`)
+	j.passes(&j.toServer, call)
+	j.passes(&j.toHost, answer)
+	if out := j.toHost.pass([]byte(answer)); out != nil {
+		t.Errorf("a second answer has passed: %s", out)
+	}
+}
+
+// A cancellation that the host does not get has cancelled nothing.
+func TestCancellationKeptBack(t *testing.T) {
+	j := conversation(t, "26")
+	before := j.Waiting()
+	if out := j.toHost.pass([]byte(`{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":4,"Reason":"x"}}`)); out != nil {
+		t.Fatalf("it has passed: %s", out)
+	}
+	if now := j.Waiting(); now != before {
+		t.Errorf("%d calls wait; before there were %d", now, before)
+	}
+	j.passes(&j.toHost, `{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":4}}`)
+	if now := j.Waiting(); now != before-1 {
+		t.Errorf("%d calls wait after a cancellation; before there were %d", now, before)
+	}
+}
+
+// What a line can make mcpbox hold is bounded by more than the line's length.
+func TestLongPartsAreNotHeld(t *testing.T) {
+	long := strings.Repeat("x", maxMethod)
+	for line, passes := range map[string]bool{
+		`{"jsonrpc":"2.0","id":70,"method":"` + long + `"}`:                                                   true,
+		`{"jsonrpc":"2.0","id":71,"method":"` + long + `y"}`:                                                  false,
+		`{"jsonrpc":"2.0","method":"` + long + `\u0079"}`:                                                     false,
+		`{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":["` + long + long + `"]}}`: false,
+	} {
+		j := conversation(t, "")
+		if out := j.toHost.pass([]byte(line)); (out != nil) != passes {
+			t.Errorf("%.60s: passes: %v", line, out != nil)
+		}
+		for _, e := range j.events {
+			if n := len(e.Method) + len(e.ID) + len(e.Detail); n > 2*maxMethod {
+				t.Errorf("%.60s: an observer is told %d bytes", line, n)
+			}
+		}
+	}
+	j := conversation(t, "")
+	j.passes(&j.toServer, `{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":["`+long+`"]}}`)
+	if e := j.events[0]; e.ID != "" {
+		t.Errorf("what is no id is told as one: %.60s", e.ID)
+	}
+}
+
+// A line of very many small values takes no more room than it has bytes, whether it
+// is a batch or not.
+func TestManyElements(t *testing.T) {
+	for era, rule := range map[string]string{"": ruleBatch, "03": ruleBatch} {
+		j := conversation(t, era)
+		line := []byte("[" + strings.Repeat("1,", 1<<20) + "1]")
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		out := j.toHost.pass(line)
+		runtime.ReadMemStats(&after)
+		if n := after.TotalAlloc - before.TotalAlloc; n > uint64(2*len(line)) {
+			t.Errorf("era %q: a line of %d bytes took %d", era, len(line), n)
+		}
+		if out != nil || len(j.events) != 1 || j.events[0].Rule != rule {
+			t.Errorf("era %q: %.20s, %d events, the first by %s", era, out, len(j.events), j.events[0].Rule)
+		}
+	}
+	j := conversation(t, "03")
+	one := `{"jsonrpc":"2.0","method":"notifications/x"}`
+	j.passes(&j.toHost, "["+strings.Repeat(one+",", maxElements-1)+one+"]")
+	if out := j.toHost.pass([]byte("[" + strings.Repeat(one+",", maxElements) + one + "]")); out != nil {
+		t.Errorf("a batch of %d messages has passed", maxElements+1)
 	}
 }

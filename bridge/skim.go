@@ -112,7 +112,7 @@ func (k *skim) keep(c byte) {
 
 // ended is where a member of a message ends.
 func (k *skim) ended() {
-	if k.valuing {
+	if k.valuing && len(k.found) < skimMost {
 		switch string(k.name) {
 		case "id":
 			if k.twoIDs || k.now.id != nil { // nobody knows which one counts

@@ -180,6 +180,7 @@ func (s *session) wait(relayed <-chan error, gone chan ending) (caught os.Signal
 			escalation.next()
 		case e := <-gone:
 			ended = &e
+			s.relaying.Drain()
 			if caught != nil || killed {
 				// The host has ended its side of it; nobody reads any more.
 				s.relaying.Stop()
