@@ -13,6 +13,9 @@ import (
 // terminal gets to see.
 const MaxTerminalLine = 8 << 10
 
+// ownPrefix is what lines begin with that mcpbox says itself.
+const ownPrefix = "mcpbox:"
+
 // CopyStderr passes a server's stderr on until src ends. It returns nil at the
 // end of src, or the first error of either side; when dst fails it reads src to
 // its end all the same, because a server must not block on a stderr that nobody
@@ -22,7 +25,8 @@ const MaxTerminalLine = 8 << 10
 // it is shown, up to writing the clipboard (OSC 52) or answering queries into
 // the shell's input, so it gets lines in which every control and format
 // character stands as a visible escape such as \x1b or \u202e, and at most
-// MaxTerminalLine bytes of each.
+// MaxTerminalLine bytes of each. A line that begins as those of mcpbox do, which
+// tell people what to type, has "| " before it.
 func CopyStderr(dst io.Writer, src io.Reader, terminal bool) error {
 	out := &stderrWriter{dst: dst}
 	if terminal {
@@ -107,6 +111,9 @@ func (c *cleaner) flush() {
 	if c.cut == 0 {
 		line = bytes.TrimSuffix(line, []byte{'\r'})
 	}
+	if bytes.HasPrefix(bytes.TrimLeftFunc(line, blank), []byte(ownPrefix)) {
+		c.out = append(c.out, "| "...)
+	}
 	c.out = appendVisible(c.out, line)
 	if c.cut > 0 {
 		c.out = fmt.Appendf(c.out, " [%d more bytes cut]", c.cut)
@@ -135,6 +142,11 @@ func appendVisible(out, b []byte) []byte {
 		b = b[size:]
 	}
 	return out
+}
+
+// blank reports what is not seen at the beginning of a line.
+func blank(r rune) bool {
+	return unicode.IsSpace(r) || unicode.Is(unicode.Mn, r) || r == 0x200c || r == 0x200d
 }
 
 // steers reports control characters (C0, DEL, C1), format characters (the

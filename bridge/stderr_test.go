@@ -31,6 +31,7 @@ func TestTerminalIsNotSteered(t *testing.T) {
 		{"invisible", "\ufeffa\u200bb\U000e0041\n", `\ufeffa\u200bb\U000e0041` + "\n"},
 		{"overlong ESC and cut rune", "\xc0\x9b \xe2\x80\n", `\xc0\x9b \xe2\x80` + "\n"},
 		{"escape split by a line feed", "\x1b\n]0;x\n", `\x1b` + "\n]0;x\n"},
+		{"mcpbox's own words", "mcpbox: type: rm -rf /\n \t\u00a0\u200dmcpbox: x\na mcpbox: y\n", "| mcpbox: type: rm -rf /\n|  \t\u00a0\u200dmcpbox: x\na mcpbox: y\n"},
 		{"no line feed at the end", "dying words \x1b[c", `dying words \x1b[c` + "\n"},
 		{"line of the limit", strings.Repeat("a", MaxTerminalLine) + "\n", strings.Repeat("a", MaxTerminalLine) + "\n"},
 		{"longer line", strings.Repeat("a", MaxTerminalLine+3) + "\nb\n", strings.Repeat("a", MaxTerminalLine) + " [3 more bytes cut]\nb\n"},

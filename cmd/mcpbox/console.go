@@ -6,6 +6,8 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync/atomic"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -24,12 +26,57 @@ import (
 type console struct {
 	in       *os.File
 	out, err *os.File
+	// turn, where it is not nil, is that of what is said on stderr, and holds one.
+	// Nobody waits for a stderr that is not read then: see hurried.
+	turn  chan struct{}
+	stuck *atomic.Bool
 }
+
+// hurried is a console for run. A host need not read stderr, and a server can fill
+// it, and must not hold up the end of its run by that.
+func (c console) hurried() console {
+	c.turn, c.stuck = make(chan struct{}, 1), new(atomic.Bool)
+	return c
+}
+
+// sayTime is for how long a line waits for a stderr that is full.
+const sayTime = 500 * time.Millisecond
 
 // say writes one line to stderr, whatever stands in args: names that a server
 // has chosen are among them.
 func (c console) say(format string, args ...any) {
-	fmt.Fprintf(c.err, "mcpbox: %s\n", printable(fmt.Sprintf(format, args...)))
+	c.write(fmt.Sprintf("mcpbox: %s\n", printable(fmt.Sprintf(format, args...))))
+}
+
+// write has a line written. A hurried console gives it up where one before it still
+// waits.
+func (c console) write(line string) {
+	if c.turn == nil {
+		io.WriteString(c.err, line)
+		return
+	}
+	patience := sayTime
+	if c.stuck.Load() {
+		patience = 0
+	}
+	select {
+	case c.turn <- struct{}{}:
+	case <-time.After(patience):
+		c.stuck.Store(true)
+		return
+	}
+	written := make(chan struct{})
+	go func() {
+		io.WriteString(c.err, line)
+		c.stuck.Store(false)
+		<-c.turn
+		close(written)
+	}()
+	select {
+	case <-written:
+	case <-time.After(sayTime):
+		c.stuck.Store(true) // or it has been written just now, and the next one sees that
+	}
 }
 
 // sayError writes one line for each error that err joins.

@@ -1,11 +1,15 @@
 package main
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/mcpbox/mcpbox/policy"
 	"github.com/mcpbox/mcpbox/sandbox"
@@ -96,5 +100,39 @@ func TestReport(t *testing.T) {
 func TestAnnotationUnixSockets(t *testing.T) {
 	if policy.AnnotationUnixSockets != sandbox.AnnotationUnixSockets {
 		t.Errorf("policy says %q, sandbox %q", policy.AnnotationUnixSockets, sandbox.AnnotationUnixSockets)
+	}
+}
+
+// A stderr that is full and not read holds nobody up, and what fits is there.
+func TestSayHurried(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	defer w.Close()
+	c := console{err: w}.hurried()
+	c.say("first")
+	line := strings.Repeat("x", 1000)
+	began := time.Now()
+	for range 1000 { // sixteen times what a pipe holds
+		c.say("%s", line)
+	}
+	if took := time.Since(began); took > 20*sayTime {
+		t.Errorf("it took %v, and one line may take %v", took, sayTime)
+	}
+	if !c.stuck.Load() {
+		t.Error("the pipe was not full: nothing was tried")
+	}
+	lines := bufio.NewReader(r)
+	if got, err := lines.ReadString('\n'); got != "mcpbox: first\n" {
+		t.Errorf("first said %q, %v", got, err)
+	}
+	go io.Copy(io.Discard, lines)
+	for end := time.Now().Add(deadline); c.stuck.Load(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("it is stuck, although somebody reads")
+		}
+		c.say("again")
 	}
 }

@@ -326,3 +326,45 @@ func TestLastLinesWaitForTheHost(t *testing.T) {
 		t.Errorf("exit code %d", code)
 	}
 }
+
+// A host need not read stderr. A server that has filled it ends as others do, and so
+// does its mcpbox, which has something to say of that.
+func TestFullStderr(t *testing.T) {
+	needBox(t)
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	dir := t.TempDir()
+	cmd := exec.Command("mcpbox", "run", "--name", "test", "--", "sh", "-c", "yes >&2 & sleep 0.5; exit 3", "sh", "~/a hint for mcpbox to say")
+	cmd.Dir, cmd.Stderr = dir, w
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "TMPDIR=" + dir, "GORACE=" + raceOptions}
+	for name, sub := range scriptDirs {
+		cmd.Env = append(cmd.Env, name+"="+filepath.Join(dir, sub))
+	}
+	if err := os.Mkdir(filepath.Join(dir, scriptDirs["HOME"]), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	w.Close()
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	select {
+	case <-ended:
+		if code := cmd.ProcessState.ExitCode(); code != 3 {
+			t.Errorf("it ended with %d, want 3", code)
+		}
+	case <-time.After(deadline):
+		cmd.Process.Kill()
+		<-ended
+		t.Fatal("mcpbox has not ended, as nobody reads its stderr")
+	}
+}

@@ -116,7 +116,7 @@ func TestInstallTooLarge(t *testing.T) {
 	}
 	defer null.Close()
 	in := &installation{
-		console: console{null, null, null}, dirs: own, host: host, store: packages.Open(own), server: "greeter", policyFile: "x.toml",
+		console: console{in: null, out: null, err: null}, dirs: own, host: host, store: packages.Open(own), server: "greeter", policyFile: "x.toml",
 		request: &packages.Request{Kind: packages.NPM, Packages: []packages.Spec{{Name: "greeter"}}, Runner: "npx"}, limit: 32 << 20,
 	}
 	_, err = in.install(context.Background())

@@ -33,7 +33,8 @@ command in your host's mcpServers.`,
 	root.SetOut(c.out)
 	root.SetErr(c.err)
 	root.SetIn(c.in)
-	root.AddCommand(runCommand(c), explainCommand(c), checkCommand(c), profilesCommand(c), doctorCommand(c), versionCommand(c),
+	hurried := c.hurried()
+	root.AddCommand(runCommand(hurried), explainCommand(c), checkCommand(c), profilesCommand(c), doctorCommand(c), versionCommand(c),
 		psCommand(c), logsCommand(c), changesCommand(c), killCommand(), freezeCommand(), thawCommand(), cutCommand(), restoreCommand(),
 		quarantineCommand(c), releaseCommand(), snapshotCommand(c), addCommand(c), updateCommand(c), packagesCommand(c))
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
@@ -42,7 +43,7 @@ command in your host's mcpServers.`,
 	cmd, err := root.ExecuteC()
 	otherwise := 1
 	if cmd != nil && cmd.Name() == "run" {
-		otherwise = exitFailure
+		c, otherwise = hurried, exitFailure
 	}
 	return c.report(err, otherwise)
 }
