@@ -62,7 +62,7 @@ func (l *logs) sayChecked(checked []journal.Checked) error {
 	}
 	for _, name := range names {
 		var states []string
-		for _, state := range []string{journal.Whole, journal.Running, journal.Unchained, journal.Broken} {
+		for _, state := range []string{journal.Whole, journal.Running, journal.Broken} {
 			if n := sums[name].states[state]; n > 0 {
 				states = append(states, fmt.Sprintf("%d %s", n, state))
 			}

@@ -20,8 +20,7 @@ type chain struct {
 	read      int64    // records
 	exit      *chained // the record of the end
 	witnessed bool     // the last record is where somebody found it
-	unchained bool
-	rest      bool // there is text after the last line
+	rest      bool     // there is text after the last line
 	faults    []string
 }
 
@@ -60,9 +59,6 @@ func (c *chain) follow(files []File, messages bool) {
 			c.skip(f, segments[1], removed)
 		}
 		c.segment(f, gap)
-		if c.unchained {
-			return
-		}
 		if f != last && c.rest {
 			c.fault("the last line is cut off")
 		}
@@ -115,9 +111,6 @@ func (c *chain) segment(f File, gap bool) {
 		}
 		c.line++
 		c.record(line, f, gap && c.line == 1)
-		if c.unchained {
-			return
-		}
 	}
 }
 
@@ -126,10 +119,7 @@ func (c *chain) segment(f File, gap bool) {
 func (c *chain) record(line []byte, f File, gap bool) {
 	var r chained
 	err := json.Unmarshal(line, &r)
-	if c.read++; c.read == 1 && f.Segment == 1 && err == nil && r.N == 0 {
-		c.unchained = true
-		return
-	}
+	c.read++
 	switch {
 	case err != nil || r.N < 1:
 		c.fault("line %d is no record of the chain", c.line)

@@ -88,7 +88,7 @@ func (s *stream) reopen(f File) error {
 		return nil
 	}
 	s.size, s.head = end, sha256.Sum256(line)
-	s.n, _ = number(line) // 0 in a journal of before there were numbers
+	s.n, _ = number(line) // 0 in one that is broken already
 	return err
 }
 

@@ -23,10 +23,9 @@ type Checked struct {
 
 // What State says.
 const (
-	Whole     = "whole"
-	Running   = "running"   // whole so far, and the run lives
-	Broken    = "broken"    // something was changed or is missing
-	Unchained = "unchained" // written by an mcpbox that chained nothing
+	Whole   = "whole"
+	Running = "running" // whole so far, and the run lives
+	Broken  = "broken"  // something was changed or is missing
 )
 
 const mostFaults = 10 // of a run
@@ -169,10 +168,6 @@ func (v *verifier) look(s set) Checked {
 	own := chain{path: c.Path, seen: v.known[s.run]}
 	own.follow(s.files, false)
 	c.Records = own.read
-	if own.unchained {
-		c.State = Unchained
-		return c
-	}
 	messages := chain{path: filepath.Join(filepath.Dir(c.Path), s.run+messagesInfix+extension)}
 	if own.exit != nil && own.exit.Messages != nil {
 		messages.seen = []witness{{*own.exit.Messages, "when the run ended"}}

@@ -152,6 +152,18 @@ func TestVerify(t *testing.T) {
 		{"the first record is changed", func(h history) error {
 			return replace(h.paths[0], `"name":"fs"`, `"name":"sf"`)
 		}, "broken whole whole", ": record 2 (line 2) does not follow from record 1"},
+		{"the first record is taken out of the chain", func(h history) error { return replace(h.paths[0], `,"n":1`, "") },
+			"broken whole whole", ": line 1 is no record of the chain"},
+		{"all records are taken out of the chain", func(h history) error {
+			return lines(h.paths[0], func(l [][]byte) [][]byte {
+				for i := range l {
+					if at := bytes.Index(l[i], []byte(`,"n":`)); at >= 0 {
+						l[i] = append(bytes.Clone(l[i][:at]), "}\n"...)
+					}
+				}
+				return l
+			})
+		}, "broken whole whole", ": line 1 is no record of the chain"},
 		{"a record is taken out", func(h history) error {
 			return lines(h.paths[0], func(l [][]byte) [][]byte { return append(l[:5:5], l[6:]...) })
 		}, "broken whole whole", ": line 6 is record 7, where 6 should be"},
@@ -215,10 +227,9 @@ func TestVerify(t *testing.T) {
 		{"the last run is gone", func(h history) error {
 			return errors.Join(os.Remove(h.paths[2]), os.Remove(h.segment(2, ".messages")))
 		}, "whole whole", ""},
-		{"a journal of before", func(h history) error {
-			return os.WriteFile(filepath.Join(filepath.Dir(h.paths[0]), "20000101T000000.000000000Z-00000000.jsonl"),
-				[]byte(`{"time":"2000-01-01T00:00:00.000000000Z","event":"start","name":"fs","argv":[],"pid":1}`+"\n"), 0o600)
-		}, "unchained whole whole whole", ""},
+		{"the last record of the last run is changed", func(h history) error {
+			return replace(h.paths[2], `"code":0`, `"code":1`)
+		}, "whole whole whole", ""},
 	} {
 		t.Run(strings.ReplaceAll(c.name, " ", "-"), func(t *testing.T) {
 			h := testHistory(t)

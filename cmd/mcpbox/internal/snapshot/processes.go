@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -45,7 +46,7 @@ type Process struct {
 type Descriptor struct {
 	FD    int    `json:"fd"`
 	Link  string `json:"link"`
-	Flags string `json:"flags"` // octal, as of open(2)
+	Flags string `json:"flags"` // octal, as of open(2); "" where it is not known
 	At    int64  `json:"pos"`
 }
 
@@ -61,9 +62,13 @@ const (
 type room struct {
 	descriptors, text int
 	maps              int64
+	// infos is how long it may take to read what fdinfo says. Of a file with very
+	// many locks, or an instance of inotify, the kernel writes down each of them
+	// before it gives the first byte.
+	infos time.Duration
 }
 
-var allRoom = room{descriptors: 50_000, text: 32 << 20, maps: 64 << 20}
+var allRoom = room{descriptors: 50_000, text: 32 << 20, maps: 64 << 20, infos: 10 * time.Second}
 
 // Members are the processes in the PID namespace of the process box, in the order
 // of their numbers.
@@ -137,7 +142,7 @@ func (s *Snapshot) each(pids []int, left *room, list io.Writer, done <-chan stru
 		if closed(done) {
 			return errInterrupted
 		}
-		p, err := process(pid, left)
+		p, err := process(pid, left, done)
 		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ESRCH) {
 			s.LeaveOut("process %d, which ended meanwhile", pid)
 			continue
@@ -195,7 +200,7 @@ func (s *Snapshot) proc(to string, pid int, name string, most int64) (int64, err
 }
 
 // process describes one process, and takes from left what that needs.
-func process(pid int, left *room) (Process, error) {
+func process(pid int, left *room, done <-chan struct{}) (Process, error) {
 	dir := fmt.Sprintf("/proc/%d/", pid)
 	p := Process{PID: pid, Argv: []string{}, Environment: []string{}, Files: []Descriptor{}}
 	stat, err := os.ReadFile(dir + "stat")
@@ -236,10 +241,13 @@ func process(pid int, left *room) (Process, error) {
 		cut("variables")
 	}
 	p.Environment = names(environ)
-	p.Files, more, err = descriptors(dir, left)
+	p.Files, more, err = descriptors(dir, left, done)
 	failed("fd", err)
 	if more {
 		cut("open files")
+	}
+	if left.infos <= 0 {
+		cut("open files' flags")
 	}
 	return p, nil
 }
@@ -300,7 +308,7 @@ func names(environ []byte) []string {
 
 // descriptors lists the open files, as far as there is room. more says that there
 // are others.
-func descriptors(dir string, left *room) (list []Descriptor, more bool, err error) {
+func descriptors(dir string, left *room, done <-chan struct{}) (list []Descriptor, more bool, err error) {
 	list = []Descriptor{}
 	open, err := os.Open(dir + "fd")
 	if err != nil {
@@ -315,11 +323,11 @@ func descriptors(dir string, left *room) (list []Descriptor, more bool, err erro
 			err = nil
 		}
 		for _, name := range fds {
-			if left.descriptors == 0 || links <= 0 {
+			if left.descriptors == 0 || links <= 0 || closed(done) {
 				more = true
 				break
 			}
-			if d, ok := descriptor(dir, name); ok {
+			if d, ok := descriptor(dir, name, &left.infos); ok {
 				list = append(list, d)
 				left.descriptors--
 				links -= len(d.Link)
@@ -332,8 +340,10 @@ func descriptors(dir string, left *room) (list []Descriptor, more bool, err erro
 	}
 }
 
-// descriptor describes an open file, unless it was closed meanwhile.
-func descriptor(dir, name string) (d Descriptor, ok bool) {
+// descriptor describes an open file, unless it was closed meanwhile. What it takes
+// from infos is the time for its flags and position, without which it does when
+// there is none left.
+func descriptor(dir, name string, infos *time.Duration) (d Descriptor, ok bool) {
 	var err error
 	if d.FD, err = strconv.Atoi(name); err != nil {
 		return d, false
@@ -341,7 +351,12 @@ func descriptor(dir, name string) (d Descriptor, ok bool) {
 	if d.Link, err = os.Readlink(filepath.Join(dir, "fd", name)); err != nil {
 		return d, false
 	}
+	if *infos <= 0 {
+		return d, true
+	}
+	began := time.Now()
 	info, _ := os.ReadFile(filepath.Join(dir, "fdinfo", name))
+	*infos -= time.Since(began)
 	for line := range bytes.Lines(info) {
 		if key, value, ok := strings.Cut(string(line), ":"); ok && key == "flags" {
 			d.Flags = strings.TrimSpace(value)

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -19,7 +20,7 @@ func TestProcess(t *testing.T) {
 	if err != nil || len(pids) == 0 {
 		t.Fatal(pids, err)
 	}
-	p, err := process(os.Getpid(), &room{descriptors: 100, text: 1 << 20})
+	p, err := process(os.Getpid(), &room{descriptors: 100, text: 1 << 20, infos: time.Minute}, nil)
 	if err != nil || len(p.Failed) > 0 {
 		t.Fatal(p.Failed, err)
 	}
@@ -138,12 +139,16 @@ func TestProcessBounds(t *testing.T) {
 		"descriptors": {func(r *room) { r.descriptors = 100 }, second + "open files are listed"},
 		"text":        {func(r *room) { r.text = 25_000 }, second},
 		"variables":   {func(r *room) { r.text = 3000 }, fmt.Sprintf("process %d: not all of its variables are listed", pids[0])},
+		"flags":       {func(r *room) { r.infos = 1 }, fmt.Sprintf("process %d: not all of its open files' flags are listed", pids[0])},
 		"maps":        {func(r *room) { r.maps = 100 }, fmt.Sprintf("maps/%d: what comes after 0 bytes", pids[1])},
 	} {
 		left := allRoom
 		c.left(&left)
 		list, maps, out := take(left)
 		files, text := count(list)
+		if i := slices.IndexFunc(list[1].Files, func(d Descriptor) bool { return d.Flags != "" }); i >= 0 && left.infos == 1 {
+			t.Errorf("%s: those of process %d are there", name, pids[1])
+		}
 		if files > left.descriptors || text > left.text+300 || maps > left.maps || !strings.Contains(out, c.say) {
 			t.Errorf("%s: %d files with %d bytes, %d bytes of maps, left out: %s", name, files, text, maps, out)
 		}

@@ -66,7 +66,11 @@ func (s *Snapshot) LeaveOut(format string, args ...any) {
 	const most = 1000
 	switch len(s.left) {
 	default:
-		s.left = append(s.left, fmt.Sprintf(format, args...))
+		text := fmt.Sprintf(format, args...)
+		if n := len(text); n > most { // a path
+			text = text[:most/2] + "..." + text[n-most/2:]
+		}
+		s.left = append(s.left, text)
 	case most:
 		s.left = append(s.left, "and more")
 	case most + 1:

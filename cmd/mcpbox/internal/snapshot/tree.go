@@ -18,10 +18,13 @@ type Bounds struct {
 	Entries int   // files, directories and whatever else there is
 	Bytes   int64 // contents
 	Depth   int   // directories in directories
+	// Text is how long paths and targets of links are, all together: each is in
+	// several places, and that of a deep file may have thousands of bytes.
+	Text int
 }
 
 // DefaultBounds hold what a box can have in its three file systems by default.
-var DefaultBounds = Bounds{Entries: 200_000, Bytes: 1 << 30, Depth: 100}
+var DefaultBounds = Bounds{Entries: 200_000, Bytes: 1 << 30, Depth: 100, Text: 32 << 20}
 
 // Item is a line of tree.jsonl.
 type Item struct {
@@ -148,7 +151,12 @@ func (t *tree) directory(src, dst int, st *unix.Stat_t, at string, depth int) er
 			t.s.LeaveOut("/%s: it has more than the most that is copied", at)
 			return nil
 		}
-		if err := t.entry(int(list.Fd()), dst, name, at+"/"+safe(name), depth); err != nil {
+		path := at + "/" + safe(name)
+		if t.left.Text -= len(path); t.left.Text < 0 {
+			t.s.LeaveOut("/%s: the names of what it has are longer than is copied", at)
+			return nil
+		}
+		if err := t.entry(int(list.Fd()), dst, name, path, depth); err != nil {
 			return err
 		}
 	}
@@ -200,8 +208,12 @@ func (t *tree) entry(dir, dst int, name, at string, depth int) error {
 		n, err := unix.Readlinkat(fd, "", buf)
 		if err != nil {
 			item.Note = err.Error()
-		} else {
-			item.Target = spell(string(buf[:n]))
+			return t.write(item)
+		}
+		item.Target = spell(string(buf[:n]))
+		if t.left.Text -= len(item.Target); t.left.Text < 0 {
+			item.Target, item.Note = "", "where it leads is longer than is copied"
+			t.s.LeaveOut("/%s: %s", at, item.Note)
 		}
 		return t.write(item)
 	case unix.S_IFIFO:

@@ -301,6 +301,7 @@ func TestHoles(t *testing.T) {
 // What is beyond the bounds is told.
 func TestBounds(t *testing.T) {
 	b := newBox(t)
+	b.do(os.Symlink(strings.Repeat("\n", 300), filepath.Join(b.tmp, "a")))
 	for i := range 40 {
 		b.write(fmt.Sprintf("d%d/%s/f", i%4, strings.Repeat("e/", i)), strings.Repeat("x", 1000), 0o600)
 	}
@@ -321,12 +322,20 @@ func TestBounds(t *testing.T) {
 		bounds Bounds
 		left   string
 	}{
-		{Bounds{Entries: 30, Bytes: 1 << 20, Depth: 100}, ": it has more than the most that is copied"},
-		{Bounds{Entries: 1000, Bytes: 5500, Depth: 100}, ": it is more than is copied"},
-		{Bounds{Entries: 1000, Bytes: 1 << 20, Depth: 5}, ": it is too deep"},
+		{Bounds{Entries: 30, Bytes: 1 << 20, Depth: 100, Text: 1 << 20}, ": it has more than the most that is copied"},
+		{Bounds{Entries: 1000, Bytes: 5500, Depth: 100, Text: 1 << 20}, ": it is more than is copied"},
+		{Bounds{Entries: 1000, Bytes: 1 << 20, Depth: 5, Text: 1 << 20}, ": it is too deep"},
+		{Bounds{Entries: 1000, Bytes: 1 << 20, Depth: 100, Text: 1000}, ": the names of what it has are longer than is copied"},
 	} {
 		got := b.copy(c.bounds, true)
 		n, bytes := files(got)
+		text := 0
+		for _, item := range got.items {
+			text += len(item.Path) + len(item.Target)
+		}
+		if text > c.bounds.Text+100 {
+			t.Errorf("%+v: paths and targets of %d bytes", c.bounds, text)
+		}
 		if n >= 40 && bytes == 40_000 || bytes > c.bounds.Bytes || len(got.items) > c.bounds.Entries+1 || !strings.Contains(got.left, c.left) {
 			t.Errorf("%+v: %d items, %d files, %d bytes, left out: %s", c.bounds, len(got.items), n, bytes, got.left)
 		}
