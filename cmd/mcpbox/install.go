@@ -84,6 +84,8 @@ func (in *installation) install(ctx context.Context) (*installed, error) {
 	switch in.request.Kind {
 	case packages.PyPI:
 		done, err = in.pip(ctx, st)
+	case packages.Go:
+		done, err = in.golang(ctx, st)
 	default:
 		done, err = in.npm(ctx, st)
 	}
@@ -144,12 +146,19 @@ func (in *installation) runs(scripts []string) []string {
 
 // registries are the addresses of those that the client would ask.
 func (in *installation) registries(ctx context.Context) ([]string, error) {
-	if in.request.Kind != packages.PyPI {
+	switch in.request.Kind {
+	case packages.NPM:
 		config, err := in.npmConfig(ctx)
 		if err != nil {
 			return nil, err
 		}
 		return addresses(config.Registries()), nil
+	case packages.Go:
+		config, err := in.goConfig(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return goAsked(config), nil
 	}
 	python, _, err := in.python(ctx)
 	if err != nil {
@@ -199,7 +208,7 @@ func (in *installation) report(done *installed, took time.Duration) {
 	e := done.entry
 	in.say("installed %s@%s with %s, %s, in %s; from now on exactly this is run, without the registry", e.Name, e.Version,
 		count(e.Dependencies, "dependency", "dependencies"), size(e.Bytes), seconds(took))
-	if e.Signatures.State == packages.PartlySigned {
+	if e.Kind == packages.NPM && e.Signatures.State == packages.PartlySigned {
 		in.say("not every package is signed by the registry, though it publishes keys: %s", e.Signatures.Detail)
 	}
 	if left := notRun(e); len(left) > 0 {
@@ -250,7 +259,7 @@ func (in *installation) boxed(dir string, network policy.Network, argv ...string
 // explained is an error from what a command has said, without secrets.
 func (in *installation) explained(what string, o *boxedEnd) error {
 	text := what + " " + o.failed()
-	if lines := npmErrors(o.errOut); len(lines) > 0 {
+	if lines := errorLines(o.errOut); len(lines) > 0 {
 		text += ": " + strings.Join(lines, "; ")
 	}
 	for _, secret := range in.secrets {
@@ -268,15 +277,16 @@ func (in *installation) explained(what string, o *boxedEnd) error {
 	return errors.New(text)
 }
 
-// npmErrors are the lines of npm's stderr that say something.
-func npmErrors(stderr string) []string {
+// errorLines are the lines of the stderr of npm, pip or Go that say something.
+func errorLines(stderr string) []string {
 	var list []string
 	for line := range strings.Lines(stderr) {
 		line = strings.TrimSpace(line)
 		for _, prefix := range []string{"npm error ", "npm ERR! "} {
 			line = strings.TrimPrefix(line, prefix)
 		}
-		if line == "" || line == "npm error" || strings.HasPrefix(line, "A complete log") || strings.HasPrefix(line, "Log files were not") || strings.HasPrefix(line, "npm warn") || len(list) == 4 {
+		if line == "" || line == "npm error" || strings.HasPrefix(line, "A complete log") || strings.HasPrefix(line, "Log files were not") || strings.HasPrefix(line, "npm warn") ||
+			strings.HasPrefix(line, "go: downloading ") || strings.HasPrefix(line, "go: added ") || len(list) == 4 {
 			continue
 		}
 		list = append(list, cut(line))

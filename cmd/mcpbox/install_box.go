@@ -38,6 +38,7 @@ type boxed struct {
 	dirs    dirs.Dirs
 	argv    []string
 	dir     string            // the working directory, and what is writable
+	read    []string          // what else it sees, by path
 	files   map[string]string // content of files, by path in the box
 	env     map[string]string
 	network policy.Network
@@ -130,6 +131,9 @@ func (b *boxed) run(ctx context.Context) (*boxedEnd, error) {
 func (b *boxed) policy() *policy.Policy {
 	p := &policy.Policy{Network: b.network, Limits: policy.Limits{Pids: 1024, OpenFiles: 16384, Tmp: 1 << 30, Egress: installEgress}}
 	p.Files.Write = []policy.Path{{Text: b.dir}}
+	for _, path := range b.read {
+		p.Files.Read = append(p.Files.Read, policy.Path{Text: path})
+	}
 	p.Env.Set = b.env
 	return p
 }

@@ -20,12 +20,19 @@ type owner struct {
 
 func newOwner(t *testing.T, r *registry) *owner {
 	t.Helper()
-	needBox(t)
 	if _, err := exec.LookPath("npm"); err != nil {
 		lack(t, "npm is not in PATH")
 	}
-	o := &owner{t: t, home: t.TempDir()}
+	o := newBareOwner(t)
 	o.write(".npmrc", "registry="+r.url()+"\n")
+	return o
+}
+
+// newBareOwner is a user without any package manager's configuration.
+func newBareOwner(t *testing.T) *owner {
+	t.Helper()
+	needBox(t)
+	o := &owner{t: t, home: t.TempDir()}
 	o.env = []string{
 		"HOME=" + o.home, "PATH=" + os.Getenv("PATH"), "TMPDIR=" + o.home, "GORACE=" + raceOptions, "LANG=C.UTF-8",
 		"XDG_CACHE_HOME=" + o.home + "/cache", "XDG_STATE_HOME=" + o.home + "/state", "XDG_CONFIG_HOME=" + o.home + "/config", "XDG_RUNTIME_DIR=" + o.home + "/run",

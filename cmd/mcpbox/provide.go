@@ -72,6 +72,9 @@ func (p *provided) String() string {
 func signed(e *packages.Entry) string {
 	switch e.Signatures.State {
 	case packages.Signed:
+		if e.Signatures.Detail != "" {
+			return e.Signatures.Detail
+		}
 		return "every package is signed by its registry"
 	case packages.PartlySigned:
 		return "partly signed: " + e.Signatures.Detail
@@ -81,8 +84,11 @@ func signed(e *packages.Entry) string {
 
 // profile is the one of the package's interpreter, or of the package.
 func (p *provided) profile() (name, why string) {
-	if p.request.Kind == packages.PyPI {
+	switch p.request.Kind {
+	case packages.PyPI:
 		return "python", "the command runs a package of PyPI"
+	case packages.Go:
+		return "go", "the command runs a package of Go"
 	}
 	name, why = profiles.For("node", append([]string{"node"}, p.argv()...))
 	if name == "node" {
@@ -108,8 +114,11 @@ func (p *provided) distrust(q *program.Query) {
 // pathDir holds the programs of the package and its dependencies, which runners
 // put into PATH.
 func (p *provided) pathDir() string {
-	if p.request.Kind == packages.PyPI {
+	switch p.request.Kind {
+	case packages.PyPI:
 		return filepath.Join(p.store.PinDir(p.pin), "venv", "bin")
+	case packages.Go:
+		return filepath.Join(p.store.PinDir(p.pin), "bin")
 	}
 	return filepath.Join(p.store.PinDir(p.pin), "node_modules", ".bin")
 }

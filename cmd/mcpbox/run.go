@@ -44,8 +44,9 @@ Messages pass as they are, byte for byte, but only messages pass: what the Model
 Context Protocol does not allow is kept back, answered, and recorded.
 
 Where COMMAND is npx, npm exec, bunx, pnpm dlx, yarn dlx, uvx, uv tool run, uv run
---with or pipx run, the package is installed the first time, and exactly that is run
-from then on, without the registry; see mcpbox add and mcpbox packages.
+--with, pipx run or go run PACKAGE@VERSION, the package is installed the first time,
+and exactly that is run from then on, without the registry; see mcpbox add and mcpbox
+packages.
 
 Exit status: the server's own; 128 plus the number of the signal that ended it;
 127 if there is no such program, 126 if it cannot be executed, 125 if mcpbox

@@ -3,6 +3,7 @@ package packages
 import (
 	"bytes"
 	"context"
+	"debug/buildinfo"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -18,7 +19,8 @@ import (
 )
 
 // lines are how people start servers of servers.All. The package is that of
-// integration/servers/package.json, whose version is put behind it.
+// integration/servers/package.json, or of scripts/servers, whose version is put
+// behind it; in Go it is told by the program.
 var lines = []struct {
 	id      string
 	line    []string
@@ -31,11 +33,13 @@ var lines = []struct {
 	{"everything", []string{"npm", "exec", "--yes", "--", "PKG"}, "@modelcontextprotocol/server-everything", nil, false},
 	{"sequential-thinking", []string{"npx", "-y", "-p", "PKG", "mcp-server-sequential-thinking"}, "@modelcontextprotocol/server-sequential-thinking", nil, false},
 	{"context7", []string{"pnpm", "dlx", "PKG"}, "@upstash/context7-mcp", nil, false},
+	{"go-everything", []string{"go", "run", "PKG"}, "", nil, false},
 }
 
 func TestRunnersAnswerAsBare(t *testing.T) {
 	box := found(t, "MCPBOX_BIN", "../../bin/mcpbox", "make build")
-	npm := filepath.Join(found(t, "MCPBOX_SERVERS", "../../build/servers", "scripts/servers"), "servers")
+	installed := found(t, "MCPBOX_SERVERS", "../../build/servers", "scripts/servers")
+	npm := filepath.Join(installed, "servers")
 	if out, err := exec.Command("npm", "view", lines[0].pkg, "version").CombinedOutput(); err != nil {
 		need(t, false, fmt.Sprintf("the registry of npm cannot be asked: %s", out))
 	}
@@ -51,7 +55,7 @@ func TestRunnersAnswerAsBare(t *testing.T) {
 			t.Run(fmt.Sprintf("%s/%s", map[bool]string{true: "root", false: "ordinary"}[uid == 0], l.id), func(t *testing.T) {
 				t.Parallel()
 				u := newUser(t, uid)
-				p := servers.Place{NPM: npm, Work: u.work}
+				p := servers.Place{NPM: npm, Go: filepath.Join(installed, "go"), Work: u.work}
 				s := servers.Find(l.id)
 				argv, env := s.Bare(p)
 				bare, _ := u.observe(s, p, argv, env, false)
@@ -60,8 +64,14 @@ func TestRunnersAnswerAsBare(t *testing.T) {
 				}
 				run := s.Boxed(box, p)
 				run = run[:slices.Index(run, "--")+1]
+				what := l.pkg
+				if what == "" {
+					what = builtFrom(t, argv[0])
+				} else {
+					what += "@" + version(t, npm, l.pkg)
+				}
 				for _, word := range l.line {
-					run = append(run, strings.ReplaceAll(word, "PKG", l.pkg+"@"+version(t, npm, l.pkg)))
+					run = append(run, strings.ReplaceAll(word, "PKG", what))
 				}
 				for _, arg := range l.args {
 					run = append(run, strings.ReplaceAll(arg, "{work}", u.work))
@@ -97,6 +107,16 @@ func version(t *testing.T, npm, pkg string) string {
 		t.Fatal(err)
 	}
 	return p.Version
+}
+
+// builtFrom is the package in Go that a program is of, with its version.
+func builtFrom(t *testing.T, program string) string {
+	t.Helper()
+	info, err := buildinfo.ReadFile(program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info.Path + "@" + info.Main.Version
 }
 
 // user is somebody with a home of their own, and a project in it.

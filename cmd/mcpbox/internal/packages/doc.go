@@ -9,7 +9,7 @@
 //	CACHE/packages/npm/@scope+name@1.2.3-0123456789abcdef/
 //	    mcpbox.json         what it is: an [Entry]
 //	    lock.json           every dependency with its integrity hash
-//	    node_modules/       what boxes see, read-only; of Python, venv/
+//	    node_modules/       what boxes see, read-only; of Python, venv/; of Go, bin/
 //
 // The digits identify all that is in the lock, so that one version of a package
 // with two sets of dependencies is two entries. An entry never changes. It

@@ -21,6 +21,7 @@ type Lock struct {
 	Packages []Locked // by path
 	Data     []byte   // the file
 	Python   string   // the version of Python that it is for, if it is for one
+	Go       *GoLock  // if it is of a program that Go has built
 }
 
 // Locked is one package of a lock.
@@ -54,6 +55,9 @@ func ReadLock(file string) (*Lock, error) {
 	}
 	if strings.HasPrefix(strings.TrimSpace(string(data[:min(len(data), 64)])), `{`+"\n"+`  "kind": "pypi"`) {
 		return parsePythonLock(data)
+	}
+	if strings.HasPrefix(string(data[:min(len(data), 64)]), goLockStart) {
+		return parseGoLock(data)
 	}
 	return parseLock(data)
 }
@@ -111,6 +115,9 @@ func (l *Lock) Digest(ran []string) string {
 	for _, p := range l.Packages {
 		fmt.Fprintf(&b, "%q %q %q %q\n", p.Path, p.Name, p.Version, p.Integrity)
 	}
+	if l.Go != nil {
+		fmt.Fprintf(&b, "program %q %q\n", l.Go.Package, l.Go.SHA256)
+	}
 	for _, name := range slices.Sorted(slices.Values(ran)) {
 		fmt.Fprintf(&b, "ran %q\n", name)
 	}
@@ -157,8 +164,11 @@ func (l *Lock) Hosts() []string {
 // is what npm exec would choose: of several programs of a package, the one with
 // the package's name.
 func (l *Lock) Program(r *Request) (string, error) {
-	if r.Kind == PyPI {
+	switch r.Kind {
+	case PyPI:
 		return l.pythonProgram(r)
+	case Go:
+		return l.goProgram(r)
 	}
 	main := l.Top(r.Packages[0].Name)
 	if main == nil {

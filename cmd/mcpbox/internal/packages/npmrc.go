@@ -70,13 +70,7 @@ func ReadNPMConfig(settings []byte, environ []string) (*NPMConfig, error) {
 		}
 	}
 	// One box has one way out: the proxy, unless all registries do without.
-	direct := func(u *url.URL) bool {
-		return slices.ContainsFunc(without, func(suffix string) bool {
-			suffix = strings.TrimPrefix(strings.TrimSpace(suffix), ".")
-			return suffix != "" && (u.Hostname() == suffix || strings.HasSuffix(u.Hostname(), "."+suffix))
-		})
-	}
-	if !slices.ContainsFunc(c.Registries(), func(u *url.URL) bool { return !direct(u) }) {
+	if !slices.ContainsFunc(c.Registries(), func(u *url.URL) bool { return !direct(u, without) }) {
 		c.Proxy = ""
 	}
 	lookup := func(name string) (string, bool) {

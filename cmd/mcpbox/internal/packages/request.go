@@ -39,6 +39,8 @@ type Request struct {
 	Bin      string `json:"bin,omitempty"`      // the program to run; "": the first package's own
 	Registry string `json:"registry,omitempty"` // named on the command line
 	Python   string `json:"python,omitempty"`   // version, such as "3.12"
+	// Build are flags of Go that make another program, such as "-tags=x".
+	Build []string `json:"build,omitempty"`
 
 	Runner string   `json:"-"` // what was typed, such as "pnpm dlx"
 	Args   []string `json:"-"` // for the program
@@ -47,15 +49,19 @@ type Request struct {
 
 // Key identifies the request among those of one server.
 func (r *Request) Key() string {
-	sum := sha256.Sum256([]byte(fmt.Sprintf("%q", append([]string{string(r.Kind), r.Bin, r.Registry + r.python()}, r.specs()...))))
+	sum := sha256.Sum256([]byte(fmt.Sprintf("%q", append([]string{string(r.Kind), r.Bin, r.Registry + r.settings()}, r.specs()...))))
 	return hex.EncodeToString(sum[:8])
 }
 
-func (r *Request) python() string {
-	if r.Python == "" {
-		return ""
+func (r *Request) settings() string {
+	text := ""
+	if r.Python != "" {
+		text = " python" + r.Python
 	}
-	return " python" + r.Python
+	for _, flag := range r.Build {
+		text += fmt.Sprintf(" %q", flag)
+	}
+	return text
 }
 
 func (r *Request) specs() []string {
@@ -80,12 +86,15 @@ func (r *Request) String() string {
 
 // Equal reports whether two requests ask for the same.
 func (r *Request) Equal(other *Request) bool {
-	return r.Kind == other.Kind && r.Bin == other.Bin && r.Registry == other.Registry && r.Python == other.Python && slices.Equal(r.Packages, other.Packages)
+	return r.Kind == other.Kind && r.Bin == other.Bin && r.Registry == other.Registry && r.Python == other.Python && slices.Equal(r.Build, other.Build) && slices.Equal(r.Packages, other.Packages)
 }
 
 // ServerName is the last part of the package's name, which may have characters
 // that a server's name cannot.
 func (r *Request) ServerName() string {
+	if r.Kind == Go {
+		return goProgram(r.Packages[0].Name)
+	}
 	name, _, _ := strings.Cut(r.Packages[0].Name, "[")
 	return path.Base(name)
 }
@@ -157,7 +166,7 @@ func Parse(argv []string) (*Request, error) {
 			return nil, nil
 		}
 	case "go":
-		return nil, goRun(rest)
+		return goRun(rest)
 	case "pipx":
 		if g = pipx(); first != "run" {
 			return nil, nil
@@ -283,6 +292,8 @@ func (g *grammar) option(r *Request, args []string) (int, error) {
 			return 0, g.errorf("%s %s: only versions such as 3.12 are understood", name, value)
 		}
 		r.Python = value
+	case "build":
+		r.Build = append(r.Build, name+"="+value)
 	case "registry":
 		if _, err := ParseRegistry(value); err != nil {
 			return 0, g.errorf("%v", err)
@@ -293,26 +304,3 @@ func (g *grammar) option(r *Request, args []string) (int, error) {
 }
 
 var errNotPackage = errors.New("it is no package of a registry")
-
-// goRun refuses "go run MODULE@VERSION", which downloads and builds when it
-// starts. Other forms are about what is there already.
-func goRun(args []string) error {
-	if len(args) == 0 || args[0] != "run" {
-		return nil
-	}
-	for _, arg := range args[1:] {
-		if strings.HasPrefix(arg, "-") {
-			continue
-		}
-		if module, version, ok := strings.Cut(arg, "@"); ok {
-			name := path.Base(module)
-			if strings.TrimLeft(name, "v0123456789") == "" { // the major version of a module
-				name = path.Base(path.Dir(module))
-			}
-			return &NotUnderstoodError{"go run", arg + " is downloaded and built at each start",
-				fmt.Sprintf("install it once, by: go install %s@%s, and run the program: mcpbox run -- ~/go/bin/%s", module, version, name)}
-		}
-		break
-	}
-	return nil
-}

@@ -105,7 +105,7 @@ func TestParseRefuses(t *testing.T) {
 // Whatever is understood, no name leads to another directory or is an option, and
 // the same line means the same.
 func FuzzParse(f *testing.F) {
-	for _, line := range []string{"npx\x00-y\x00@s/n@1", "npm\x00exec\x00--\x00a", "npx\x00-p\x00a\x00b", "npx\x00@../..", "npx\x00a@1/2"} {
+	for _, line := range []string{"npx\x00-y\x00@s/n@1", "npm\x00exec\x00--\x00a", "npx\x00-p\x00a\x00b", "npx\x00@../..", "npx\x00a@1/2", "go\x00run\x00-tags\x00a\x00example.org/x@v1"} {
 		f.Add(line)
 	}
 	f.Fuzz(func(t *testing.T, line string) {

@@ -73,11 +73,7 @@ func Judge(report []byte, l *Lock, registry func(name string) int) (Signatures, 
 	}
 	switch {
 	case len(missing) > 0:
-		s.State, s.Detail = PartlySigned, strings.Join(missing[:min(5, len(missing))], ", ")
-		if more := len(missing) - 5; more > 0 {
-			s.Detail += fmt.Sprintf(" and %d more", more)
-		}
-		s.Detail += " without a signature"
+		s.State, s.Detail = PartlySigned, first5(missing)+" without a signature"
 	case s.Verified == 0:
 		s.State, s.Detail = Unsigned, "the registry publishes no keys"
 	case s.Verified < l.fetched():
@@ -86,6 +82,15 @@ func Judge(report []byte, l *Lock, registry func(name string) int) (Signatures, 
 		s.State = Signed
 	}
 	return s, nil
+}
+
+// first5 is the beginning of a list, with the number of the others.
+func first5(names []string) string {
+	text := strings.Join(names[:min(5, len(names))], ", ")
+	if more := len(names) - 5; more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return text
 }
 
 // fetched counts the packages with a tarball of their own.

@@ -65,7 +65,7 @@ type Signatures struct {
 }
 
 const (
-	Signed       = "verified" // every package has a good signature
+	Signed       = "verified" // every package has a good signature, or is in Go's checksum database
 	PartlySigned = "partly"   // none has a bad one, but some have none
 	Unsigned     = "unsigned" // the registry publishes no keys
 )
