@@ -36,6 +36,7 @@ func (b *builder) environ() []string {
 			env[name] = value
 		}
 	}
+	b.imageEnv(env)
 	for _, name := range b.p.Env.Pass {
 		if _, set := b.p.Env.Set[name]; set {
 			continue

@@ -48,6 +48,12 @@ func (e *Explanation) String() string {
 		}
 	}
 	line("runs", "%s", quoteAll(e.Command))
+	if im := e.Image; im != nil {
+		line("image", "%s, with containerd and %s", im.Ref, im.Runtime)
+		if im.Digest != "" {
+			line("", "%s", im.Digest)
+		}
+	}
 	if e.Profile != "" {
 		why := ""
 		if e.Why != "" {
@@ -78,13 +84,20 @@ func (e *Explanation) String() string {
 		list("also reads", e.Programs, "")
 		line("", "(all of it: the program lies there)")
 	}
-	line("system", "programs and libraries (/usr), certificates, and of /etc what programs need to run;")
-	line("", "no accounts, passwords or settings of services, no /sys, no /run")
+	if e.Image != nil {
+		line("system", "the image's files, read-only; of /etc, names and addresses of the box's own; none of the host's")
+	} else {
+		line("system", "programs and libraries (/usr), certificates, and of /etc what programs need to run;")
+		line("", "no accounts, passwords or settings of services, no /sys, no /run")
+	}
 	if e.HomeDir != "" {
 		line("home", "%s, its own, on disk in %s, which it finds again the next time", e.Home, e.HomeDir)
 		line("scratch", "/tmp and /dev/shm, in memory, %s each, gone at the end", FormatSize(e.Limits.Tmp))
 	} else {
 		line("scratch", "/tmp, /dev/shm and an empty home %s, in memory, %s each, gone at the end", e.Home, FormatSize(e.Limits.Tmp))
+	}
+	if e.Image != nil && len(e.Image.Volumes) > 0 {
+		line("", "and the image's %s, likewise", strings.Join(e.Image.Volumes, ", "))
 	}
 	line("starts in", "%s", e.Cwd)
 	b.WriteByte('\n')
@@ -101,6 +114,9 @@ func (e *Explanation) String() string {
 		line("", "%d in declared directories masked", n)
 	}
 	line("environment", "HOME, USER, LOGNAME, PATH, TMPDIR, and LANG, LC_* and TZ where set")
+	if e.Image != nil && len(e.Image.Env) > 0 {
+		line("", "from the image: %s", strings.Join(e.Image.Env, ", "))
+	}
 	if len(e.EnvPassed) > 0 {
 		line("", "from yours: %s", strings.Join(e.EnvPassed, ", "))
 	}

@@ -257,18 +257,17 @@ func (b *builder) mountSockets() error {
 // connect makes the symbolic links by which the user and the program name what
 // is shown, and checks that the program can be found at all.
 func (b *builder) connect() error {
-	pl, err := locate(b.h, b.prog.Exec)
-	if err != nil {
-		return fmt.Errorf("run %s: %w", b.prog.Exec, err)
-	}
-	if !b.tree.shows(pl.path) {
-		return fmt.Errorf("run %s: the box does not show %s; add --ro %s", b.prog.Exec, pl.path, path.Dir(pl.path))
-	}
-	links := append(b.links, pl.links...)
-	for _, dir := range append(slices.Clone(b.prog.PathDirs), b.prog.Argv[:min(1, len(b.prog.Argv))]...) {
-		if pl, err := locate(b.h, dir); err == nil && path.IsAbs(dir) {
-			links = append(links, pl.links...)
+	links := b.links
+	if b.prog.Image == nil {
+		pl, err := locate(b.h, b.prog.Exec)
+		if err != nil {
+			return fmt.Errorf("run %s: %w", b.prog.Exec, err)
 		}
+		if !b.tree.shows(pl.path) {
+			return fmt.Errorf("run %s: the box does not show %s; add --ro %s", b.prog.Exec, pl.path, path.Dir(pl.path))
+		}
+		links = append(links, pl.links...)
+		links = append(links, b.programLinks()...)
 	}
 	for _, l := range links {
 		on, ok := b.tree.covering(l.at)
@@ -278,4 +277,15 @@ func (b *builder) connect() error {
 		b.tree.put(rankSystem, symlink(l.at, l.text))
 	}
 	return nil
+}
+
+// programLinks are those on the way to the program as it was named, and to the
+// directories of its PATH.
+func (b *builder) programLinks() (links []link) {
+	for _, dir := range append(slices.Clone(b.prog.PathDirs), b.prog.Argv[:min(1, len(b.prog.Argv))]...) {
+		if pl, err := locate(b.h, dir); err == nil && path.IsAbs(dir) {
+			links = append(links, pl.links...)
+		}
+	}
+	return links
 }

@@ -66,7 +66,7 @@ func (t tree) mounts() []specs.Mount {
 	for p := range t {
 		// A home or a declared directory in /var/tmp needs a directory there,
 		// not the link to /tmp.
-		if below(p, "/var/tmp") {
+		if below(p, "/var/tmp") && t["/var/tmp"].Type == "symlink" {
 			delete(t, "/var/tmp")
 		}
 	}

@@ -30,6 +30,9 @@ func Parse(name string, data []byte) (*Policy, error) {
 		"profile":      d.profile,
 		"unix_sockets": d.unixSockets,
 		"home":         d.home,
+		"backend":      d.backend,
+		"image":        d.image,
+		"runtime":      d.runtime,
 		"files": d.table(map[string]func(value){
 			"read":       d.paths(&d.p.Files.Read),
 			"write":      d.paths(&d.p.Files.Write),
@@ -38,10 +41,12 @@ func Parse(name string, data []byte) (*Policy, error) {
 			"sockets":    d.paths(&d.p.Files.Sockets),
 			"noexec_tmp": d.flag(&d.p.Files.NoexecTmp),
 			"staged":     d.flag(&d.p.Files.Staged),
+			"volumes":    d.volumes,
 		}),
 		"env": d.table(map[string]func(value){
-			"pass": d.pass,
-			"set":  d.set,
+			"pass":  d.pass,
+			"set":   d.set,
+			"image": d.imageEnv,
 		}),
 		"network": d.table(map[string]func(value){
 			"mode":  d.networkMode,

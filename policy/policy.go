@@ -16,6 +16,9 @@
 //	profile      = "node"                 # the profile to start from
 //	unix_sockets = "none"                 # or "private", or "host" with files.sockets
 //	home         = "temporary"            # or "persistent": kept for the next run
+//	backend      = "native"               # or "containerd", which runs an image
+//	image        = "example.com/x:1.0"    # an OCI image, of containerd's
+//	runtime      = "runc"                 # or "runsc" (gVisor), of containerd's
 //
 //	[files]
 //	read       = ["~/docs"]
@@ -25,10 +28,12 @@
 //	sockets    = []                       # unix sockets of the host, one by one
 //	noexec_tmp = false                    # no execution from /tmp, /dev/shm, home
 //	staged     = false                    # true: changes inside write are kept apart
+//	volumes    = ["/data"]                # directories of the image: writable, in memory
 //
 //	[env]
 //	pass = ["GITHUB_TOKEN"]
 //	set  = { LOG_LEVEL = "info" }
+//	image = ["NODE_ENV"]                  # variables to take from the image; "*" is all
 //
 //	[network]
 //	mode  = "filtered"                    # or "none": only a loopback interface
@@ -76,7 +81,13 @@ type Policy struct {
 	Home HomeMode
 	// HomeDir is the directory on the host for [HomePersistent]. It comes from
 	// whoever starts the box, and from no file.
-	HomeDir  string `json:"-"`
+	HomeDir string `json:"-"`
+	// Backend makes the box; nobody having said one means [BackendNative].
+	Backend Said[BackendName]
+	// Image is the reference of what [BackendContainerd] runs.
+	Image Said[string]
+	// Runtime is what containerd makes the box with; [RuntimeRunc] if not said.
+	Runtime  Said[RuntimeName]
 	Files    Files
 	Env      Env
 	Network  Network
@@ -96,6 +107,9 @@ type Files struct {
 	Hide    []Path // not there, even inside Read or Write
 	Protect []Path // never writable inside Write; relative ones hold in each
 	Sockets []Path // unix sockets to connect to; only with SocketsHost
+	// Volumes are directories of the image, not of the host, that are writable,
+	// empty at the start, and gone with the box.
+	Volumes []Path `json:",omitempty"`
 	// NoexecTmp forbids execution from /tmp, /dev/shm and the home directory.
 	// nil leaves it allowed, which installers and wheels need.
 	NoexecTmp *bool
@@ -108,6 +122,8 @@ type Files struct {
 type Env struct {
 	Pass []string          // names to take from the host
 	Set  map[string]string // names with a value of the policy's own
+	// Image are names that the image may set; "*" is all.
+	Image []string `json:",omitempty"`
 }
 
 // Packages is about the installation of a server that a package runner such as

@@ -30,6 +30,8 @@ type Report struct {
 
 	Network *NetworkReport `json:"network"`
 
+	Image *ImageReport `json:"image,omitempty"` // nil where the host's programs run
+
 	Mode   SocketMode `json:"unix_sockets"`
 	Limits Limits     `json:"limits"` // defaults filled in
 	Notes  []Note     `json:"notes,omitempty"`

@@ -24,6 +24,10 @@ type Program struct {
 	Files []string
 	// PathDirs are put before the system's in PATH.
 	PathDirs []string
+	// Image is what runs in the place of the host's programs. Then Exec is not
+	// used, Argv may be empty, which is the image's command, and a name in it is
+	// looked up in the box.
+	Image *Image
 }
 
 // hostname is the host name of every box.
@@ -64,7 +68,7 @@ func Spec(p *Policy, prog Program, h Host) (*specs.Spec, *Report, error) {
 		b.report.Staged = true
 	}
 	for _, step := range []func() error{
-		b.start, b.system, b.collect, b.mountPrograms, b.mountDeclared, b.scanDeclared, b.maskHidden, b.mountSockets, b.connect,
+		b.start, b.system, b.collect, b.checkVolumes, b.mountPrograms, b.mountDeclared, b.scanDeclared, b.maskHidden, b.mountSockets, b.connect,
 		b.network, b.listStaged,
 	} {
 		if err := step(); err != nil {
@@ -75,11 +79,11 @@ func Spec(p *Policy, prog Program, h Host) (*specs.Spec, *Report, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	args := slices.Clone(prog.Argv)
+	args := slices.Clone(b.prog.Argv)
 	if len(args) == 0 {
 		args = []string{prog.Exec}
 	}
-	if !path.IsAbs(args[0]) {
+	if prog.Image == nil && !path.IsAbs(args[0]) {
 		args[0] = prog.Exec
 	}
 	uid, gid := uint32(b.facts.EUID), uint32(b.facts.EGID)
@@ -132,6 +136,9 @@ func (b *builder) start() error {
 	default:
 		return fmt.Errorf("unix_sockets cannot be %q; it has to be none, private or host", b.p.UnixSockets)
 	}
+	if err := b.p.CheckBackend(); err != nil {
+		return err
+	}
 	if err := b.p.Network.check(); err != nil {
 		return err
 	}
@@ -141,7 +148,10 @@ func (b *builder) start() error {
 	if err := b.checkEnv(); err != nil {
 		return err
 	}
-	if !path.IsAbs(b.prog.Exec) {
+	if err := b.startImage(); err != nil {
+		return err
+	}
+	if b.prog.Image == nil && !path.IsAbs(b.prog.Exec) {
 		return fmt.Errorf("run %q: not an absolute path", b.prog.Exec)
 	}
 	var err error
@@ -226,10 +236,14 @@ func (b *builder) annotations() map[string]string {
 	return a
 }
 
-// workingDir is the host's working directory where the policy shows it, else
-// the home of the box.
+// workingDir is the image's, if it names one; else the host's working directory
+// where the policy shows it, else the home of the box.
 func (b *builder) workingDir() string {
 	b.report.Cwd = b.home
+	if im := b.prog.Image; im != nil && im.WorkingDir != "" {
+		b.report.Cwd = path.Clean(im.WorkingDir)
+		return b.report.Cwd
+	}
 	if pl, err := locate(b.h, b.facts.Cwd); err == nil && pl.info.Type == Directory {
 		for _, d := range b.declared {
 			if within(pl.path, d.path) && b.tree.shows(pl.path) {

@@ -52,7 +52,11 @@ func TestSpecGolden(t *testing.T) {
 				t.Fatal(err)
 			}
 			p.Profile, p.Why = "node", "the command runs node"
-			spec, report, err := Spec(p, Program{Exec: "/usr/bin/node", Argv: []string{"node", "main.js", "a b"}}, h)
+			prog := Program{Exec: "/usr/bin/node", Argv: []string{"node", "main.js", "a b"}}
+			if p.BackendName() == BackendContainerd {
+				prog = Program{Image: goldenImage(p)}
+			}
+			spec, report, err := Spec(p, prog, h)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -72,6 +76,19 @@ func TestSpecGolden(t *testing.T) {
 			compare(t, name+".json", out.Bytes())
 			compare(t, name+".txt", []byte(Explain(p, spec, report).String()))
 		})
+	}
+}
+
+// goldenImage is an image that wants all that an image can want.
+func goldenImage(p *Policy) *Image {
+	return &Image{
+		Ref: p.Image.Value, Digest: "sha256:" + strings.Repeat("5a", 32),
+		Entrypoint: []string{"node", "/app/index.js"}, Cmd: []string{"--stdio"},
+		Env: []string{
+			"PATH=/app/bin::relative:/usr/local/bin:/usr/bin:/bin", "NODE_ENV=production", "LD_PRELOAD=/app/hook.so",
+			"HOME=/root", "TOKEN=from the image", "not a name=1",
+		},
+		WorkingDir: "/app/", User: "1234:0", Volumes: []string{"/data", "/app/cache"},
 	}
 }
 

@@ -15,19 +15,8 @@ import (
 // libraries, an /etc that tells about the box rather than the host, devices,
 // and places for temporary files.
 func (b *builder) system() error {
-	for _, dir := range []string{"/usr", "/nix/store", "/gnu/store", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"} {
-		if err := b.systemPath(dir); err != nil {
-			return err
-		}
-	}
-	for _, at := range []string{
-		"/etc/ssl/certs", "/etc/ssl/cert.pem", "/etc/ssl/openssl.cnf", "/etc/pki/tls/certs", "/etc/pki/tls/cert.pem",
-		"/etc/pki/tls/openssl.cnf", "/etc/pki/ca-trust/extracted", "/etc/ca-certificates",
-		"/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/alternatives",
-		"/etc/localtime", "/etc/timezone", "/etc/mime.types", "/etc/services", "/etc/protocols",
-		"/etc/os-release", "/etc/fonts", "/etc/mono",
-	} {
-		if err := b.systemPath(at); err != nil {
+	if b.prog.Image == nil {
+		if err := b.systemPaths(); err != nil {
 			return err
 		}
 	}
@@ -41,10 +30,33 @@ func (b *builder) system() error {
 	}
 	tmp := b.limits.Tmp
 	b.tree.put(rankSystem, tmpfs("/tmp", tmp, "1777", exec...))
-	b.tree.put(rankSystem, symlink("/var/tmp", "/tmp"))
+	if b.prog.Image == nil {
+		b.tree.put(rankSystem, symlink("/var/tmp", "/tmp"))
+	} else { // which has a directory there
+		b.tree.put(rankSystem, tmpfs("/var/tmp", tmp, "1777", exec...))
+	}
 	b.tree.put(rankSystem, tmpfs("/dev/shm", tmp, "1777", exec...))
 	b.tree.put(rankSystem, specs.Mount{Destination: "/proc", Type: "proc", Source: "proc", Options: []string{"nosuid", "nodev", "noexec"}})
+	b.volumes(exec)
 	return b.mountHome(tmpfs(b.home, tmp, "0700", exec...), exec)
+}
+
+// systemPaths shows the host's programs, libraries, and what of its /etc they
+// need to run.
+func (b *builder) systemPaths() error {
+	for _, at := range []string{
+		"/usr", "/nix/store", "/gnu/store", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32",
+		"/etc/ssl/certs", "/etc/ssl/cert.pem", "/etc/ssl/openssl.cnf", "/etc/pki/tls/certs", "/etc/pki/tls/cert.pem",
+		"/etc/pki/tls/openssl.cnf", "/etc/pki/ca-trust/extracted", "/etc/ca-certificates",
+		"/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/alternatives",
+		"/etc/localtime", "/etc/timezone", "/etc/mime.types", "/etc/services", "/etc/protocols",
+		"/etc/os-release", "/etc/fonts", "/etc/mono",
+	} {
+		if err := b.systemPath(at); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // systemPath shows a path of the operating system read-only, if the host has
