@@ -1,0 +1,113 @@
+package containerd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	containerd "github.com/containerd/containerd/v2/client"
+	"github.com/mcpbox/mcpbox/sandbox"
+)
+
+// Namespace is the one of containerd's namespaces that is mcpbox's.
+const Namespace = "mcpbox"
+
+// Snapshotter keeps the files of images.
+const Snapshotter = "overlayfs"
+
+// Client is a connection to containerd. Its methods may be called from any
+// goroutine.
+type Client struct {
+	// Address is the path of containerd's socket.
+	Address string
+
+	c *containerd.Client
+}
+
+// dialTimeout is how long containerd may take to answer.
+const dialTimeout = 5 * time.Second
+
+// Dial connects to containerd. An empty address is the one that
+// CONTAINERD_ADDRESS names, or else the first there is of the user's own and the
+// machine's. Where there is none, or none that this user may use, the error is a
+// [*sandbox.UnsupportedError].
+func Dial(ctx context.Context, address string) (*Client, error) {
+	address, err := find(address)
+	if err != nil {
+		return nil, err
+	}
+	c, err := containerd.New(address, containerd.WithDefaultNamespace(Namespace), containerd.WithTimeout(dialTimeout))
+	if err != nil {
+		return nil, unavailable(address, err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	if serving, err := c.IsServing(ctx); err != nil || !serving {
+		c.Close()
+		return nil, unavailable(address, err)
+	}
+	return &Client{Address: address, c: c}, nil
+}
+
+// Close ends the connection.
+func (c *Client) Close() error { return c.c.Close() }
+
+// Version is the version of containerd itself, such as "1.6.20~ds1".
+func (c *Client) Version(ctx context.Context) (string, error) {
+	v, err := c.c.Version(ctx)
+	return strings.TrimPrefix(v.Version, "v"), err
+}
+
+// find returns the socket to use, once somebody has answered there.
+func find(address string) (string, error) {
+	named := address != ""
+	if !named {
+		address = os.Getenv("CONTAINERD_ADDRESS")
+		named = address != ""
+	}
+	places := []string{strings.TrimPrefix(address, "unix://")}
+	if !named {
+		places = places[:0]
+		if dir := os.Getenv("XDG_RUNTIME_DIR"); filepath.IsAbs(dir) {
+			places = append(places, filepath.Join(dir, "containerd", "containerd.sock"))
+		}
+		places = append(places, "/run/containerd/containerd.sock")
+	}
+	var last error
+	for _, at := range places {
+		conn, err := net.DialTimeout("unix", at, dialTimeout)
+		if err == nil {
+			conn.Close()
+			return at, nil
+		}
+		if last == nil || !errors.Is(err, fs.ErrNotExist) {
+			address, last = at, err
+		}
+	}
+	return "", unavailable(address, last)
+}
+
+func unavailable(address string, err error) error {
+	u := &sandbox.UnsupportedError{Feature: "containerd", Err: err}
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		u.Reason = fmt.Sprintf("there is no socket %s", address)
+		u.Fix = "to install it on Debian or Ubuntu, type: sudo apt-get install containerd; if its socket is elsewhere, set CONTAINERD_ADDRESS"
+	case errors.Is(err, fs.ErrPermission):
+		u.Reason = fmt.Sprintf("this user may not use %s", address)
+		u.Fix = "whoever may use it is as good as root; give that right with care, or set CONTAINERD_ADDRESS to one of your own"
+	case err == nil:
+		u.Reason = fmt.Sprintf("it does not serve at %s", address)
+		u.Fix = "look at its log, and start it anew"
+	default:
+		u.Reason = fmt.Sprintf("it does not answer at %s: %v", address, err)
+		u.Fix = "type: sudo systemctl start containerd"
+	}
+	return u
+}

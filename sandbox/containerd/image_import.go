@@ -1,0 +1,180 @@
+package containerd
+
+import (
+	"archive/tar"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"path/filepath"
+	"strings"
+
+	"github.com/containerd/containerd/v2/core/content"
+	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/containerd/v2/core/images/archive"
+	imagespec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// An archive has this many files and bytes at most.
+const (
+	maxArchiveFiles = 4096
+	maxArchive      = maxFetched + 64<<20
+)
+
+// Import reads an archive of images, as "docker save" and "skopeo copy … oci-archive:"
+// write them, and unpacks them. What an archive holds for other machines is left
+// out. ref names the image, if the archive has one only; "" takes the names that
+// the archive has for its images, and one without a name is an error.
+func (c *Client) Import(ctx context.Context, r io.Reader, ref string) ([]*Image, error) {
+	list, err := c.importArchive(ctx, r, ref)
+	if err != nil {
+		return nil, fmt.Errorf("import: %w", err)
+	}
+	return list, nil
+}
+
+func (c *Client) importArchive(ctx context.Context, r io.Reader, ref string) ([]*Image, error) {
+	ctx, done, err := c.c.WithLease(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer done(context.WithoutCancel(ctx))
+	store := c.c.ContentStore()
+	if err := abortLeftovers(ctx, store); err != nil {
+		return nil, err
+	}
+	clean, in := io.Pipe()
+	go func() { in.CloseWithError(filter(in, r)) }()
+	index, err := archive.ImportIndex(ctx, store, clean)
+	clean.CloseWithError(errors.New("import has ended"))
+	if err != nil {
+		return nil, err
+	}
+	found, err := named(ctx, store, index, ref)
+	if err != nil {
+		return nil, err
+	}
+	var list []*Image
+	for _, f := range found {
+		b := &bounds{store: store}
+		if err := images.WalkNotEmpty(ctx, images.Handlers(images.HandlerFunc(b.Handle), children(c.c)), f.target); err != nil {
+			return nil, fmt.Errorf("%s: %w", f.ref, err)
+		}
+		im, err := c.adopt(ctx, f.ref, "archive", f.target)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", f.ref, err)
+		}
+		list = append(list, im)
+	}
+	return list, nil
+}
+
+// abortLeftovers forgets what an import that was killed had begun to write.
+// containerd would go on behind it, with other content.
+func abortLeftovers(ctx context.Context, store content.Store) error {
+	begun, err := store.ListStatuses(ctx)
+	if err != nil {
+		return err
+	}
+	for _, s := range begun {
+		if strings.HasPrefix(s.Ref, "tar-") {
+			if err := store.Abort(ctx, s.Ref); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// filter copies an archive, of which containerd keeps every file, with the files
+// that an archive of images has, and no more.
+func filter(to io.Writer, from io.Reader) error {
+	rest := &io.LimitedReader{R: from, N: maxArchive}
+	tr, tw := tar.NewReader(rest), tar.NewWriter(to)
+	for n := 0; ; n++ {
+		h, err := tr.Next()
+		switch {
+		case errors.Is(err, io.EOF):
+			return tw.Close()
+		case rest.N <= 0:
+			return fmt.Errorf("the archive has more than %d GiB", maxArchive>>30)
+		case err != nil && n == 0:
+			return fmt.Errorf("it is no archive of an image: %w; one that is compressed has to be unpacked first", err)
+		case err != nil:
+			return err
+		case n >= maxArchiveFiles:
+			return fmt.Errorf("the archive has more than %d files", maxArchiveFiles)
+		}
+		name := path.Clean(h.Name)
+		if !filepath.IsLocal(name) || h.Typeflag == tar.TypeSymlink && !filepath.IsLocal(path.Join(path.Dir(name), h.Linkname)) {
+			return fmt.Errorf("the archive has a file %q, which would lie outside", cut(h.Name))
+		}
+		switch h.Typeflag {
+		case tar.TypeReg, tar.TypeSymlink: // docker save has links between layers that are the same
+		case tar.TypeDir:
+			continue
+		default:
+			return fmt.Errorf("the archive has %q, which is neither a file nor a directory", cut(h.Name))
+		}
+		if (path.Ext(name) == ".json" || name == imagespec.ImageLayoutFile) && h.Size > maxDocument {
+			return fmt.Errorf("the archive has %q with %d bytes, of which %d are read at most", cut(h.Name), h.Size, maxDocument)
+		}
+		if err := tw.WriteHeader(&tar.Header{Name: name, Typeflag: h.Typeflag, Linkname: h.Linkname, Size: h.Size, Mode: 0o644}); err != nil {
+			return err
+		}
+		if _, err := io.Copy(tw, tr); err != nil {
+			return err
+		}
+	}
+}
+
+// namedImage is one of an archive's images.
+type namedImage struct {
+	ref    string
+	target imagespec.Descriptor
+}
+
+// named lists the images of an archive's index.
+func named(ctx context.Context, store content.Store, index imagespec.Descriptor, ref string) ([]namedImage, error) {
+	data, err := content.ReadBlob(ctx, store, index)
+	if err != nil {
+		return nil, err
+	}
+	var list imagespec.Index
+	if err := json.Unmarshal(data, &list); err != nil {
+		return nil, fmt.Errorf("its index is no JSON: %w", err)
+	}
+	if len(list.Manifests) == 0 {
+		return nil, errors.New("the archive has no image")
+	}
+	if len(list.Manifests) > maxArchiveFiles {
+		return nil, errors.New("the archive has too many images")
+	}
+	if ref != "" && len(list.Manifests) > 1 {
+		return nil, fmt.Errorf("the archive has %d images, of which not all can have the name %s; leave the name out", len(list.Manifests), ref)
+	}
+	var found []namedImage
+	for _, m := range list.Manifests {
+		text := ref
+		if text == "" {
+			text = m.Annotations[images.AnnotationImageName]
+		}
+		if text == "" {
+			text = m.Annotations[imagespec.AnnotationRefName]
+		}
+		if text == "" {
+			return nil, errors.New("the archive has no name for its image; give it one: --ref REGISTRY/NAME:TAG")
+		}
+		full, digest, err := ParseReference(text)
+		if err != nil {
+			return nil, err
+		}
+		if digest != "" && digest != m.Digest.String() {
+			return nil, fmt.Errorf("the archive names its image %s, and has %s", cut(text), m.Digest)
+		}
+		found = append(found, namedImage{full, m})
+	}
+	return found, nil
+}

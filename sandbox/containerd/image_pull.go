@@ -1,0 +1,208 @@
+package containerd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync/atomic"
+	"time"
+
+	containerd "github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/containerd/v2/core/remotes"
+	"github.com/containerd/containerd/v2/core/remotes/docker"
+	imagespec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sync/semaphore"
+)
+
+// Progress is how far a pull is, in bytes. All is what is known to be fetched so
+// far: it is 0 at first, and may grow. What containerd has already is in neither.
+type Progress func(done, all int64)
+
+// Credentials returns what to say to a registry, given its host and port, or two
+// empty strings.
+type Credentials func(host string) (user, secret string, err error)
+
+// The times that a registry has.
+const (
+	resolveTimeout = 30 * time.Second // to say what a reference means
+	stallTimeout   = 60 * time.Second // between two pieces of content
+)
+
+// parallel is how many pieces of content are fetched at a time.
+const parallel = 3
+
+// Pull fetches an image from its registry and unpacks it. With a digest it is
+// exactly that image, whatever the reference's tag means today. Content that
+// containerd has is not fetched again. progress is called once in a while, and may
+// be nil; so may credentials. Only registries of this machine (localhost) are
+// spoken to without TLS.
+func (c *Client) Pull(ctx context.Context, ref, digest string, credentials Credentials, progress Progress) (*Image, error) {
+	ref, named, err := ParseReference(ref)
+	if err != nil {
+		return nil, err
+	}
+	if digest == "" {
+		digest = named
+	}
+	im, err := c.pull(ctx, ref, digest, credentials, progress)
+	if err != nil {
+		return nil, fmt.Errorf("pull %s: %w", ref, err)
+	}
+	return im, nil
+}
+
+func (c *Client) pull(ctx context.Context, ref, digest string, credentials Credentials, progress Progress) (*Image, error) {
+	ctx, done, err := c.c.WithLease(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer done(context.WithoutCancel(ctx))
+	resolver := newResolver(registryOf(ref), credentials)
+	name, target, err := resolve(ctx, resolver, ref, digest)
+	if err != nil {
+		return nil, err
+	}
+	from, err := resolver.Fetcher(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	b := new(bounds)
+	f := &fetcher{from: from}
+	stop := f.watch(cancel, func(done int64) {
+		if progress != nil {
+			progress(done, b.total())
+		}
+	})
+	err = images.Dispatch(ctx, images.Handlers(images.HandlerFunc(b.Handle), remotes.FetchHandler(c.c.ContentStore(), f), children(c.c)), semaphore.NewWeighted(parallel), target)
+	stop()
+	if err != nil {
+		if cause := context.Cause(ctx); cause != nil {
+			err = cause
+		}
+		return nil, err
+	}
+	return c.adopt(ctx, ref, "registry", target)
+}
+
+// newResolver speaks to one registry, which alone is told the credentials for it:
+// no other that it sends us to.
+func newResolver(registry string, credentials Credentials) remotes.Resolver {
+	host, err := docker.DefaultHost(registry)
+	if err != nil {
+		host = registry
+	}
+	authorizer := docker.NewDockerAuthorizer(docker.WithAuthCreds(func(asks string) (string, string, error) {
+		if credentials == nil || asks != host && asks != registry {
+			return "", "", nil
+		}
+		return credentials(registry)
+	}))
+	return docker.NewResolver(docker.ResolverOptions{
+		Hosts: docker.ConfigureDefaultRegistries(docker.WithAuthorizer(authorizer), docker.WithPlainHTTP(docker.MatchLocalhost)),
+	})
+}
+
+// resolve asks what a reference means, or finds where a digest is to be had.
+func resolve(ctx context.Context, r remotes.Resolver, ref, digest string) (string, imagespec.Descriptor, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, resolveTimeout, fmt.Errorf("its registry has not answered within %s", resolveTimeout))
+	defer cancel()
+	if digest != "" {
+		ref = recordName(ref, digest)
+	}
+	name, target, err := r.Resolve(ctx, ref)
+	if err != nil && ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	if err == nil && digest != "" && target.Digest.String() != digest {
+		err = fmt.Errorf("its registry answers with %s", target.Digest)
+	}
+	return name, target, err
+}
+
+// Resolve asks the registry for the digest that a reference means today.
+func (c *Client) Resolve(ctx context.Context, ref string, credentials Credentials) (string, error) {
+	ref, _, err := ParseReference(ref)
+	if err != nil {
+		return "", err
+	}
+	_, target, err := resolve(ctx, newResolver(registryOf(ref), credentials), ref, "")
+	if err != nil {
+		return "", fmt.Errorf("ask what %s is: %w", ref, err)
+	}
+	return target.Digest.String(), nil
+}
+
+// children finds what a document of an image names, for this machine alone, and
+// has containerd keep that as long as the document.
+func children(c *containerd.Client) images.HandlerFunc {
+	store := c.ContentStore()
+	h := images.SetChildrenLabels(store, images.FilterPlatforms(images.ChildrenHandler(store), platform()))
+	return images.LimitManifests(h, platform(), 1)
+}
+
+// fetcher bounds what a registry sends, and counts it.
+type fetcher struct {
+	from remotes.Fetcher
+	read atomic.Int64
+}
+
+// Fetch is a [remotes.Fetcher]. It gives one byte more than there should be, so
+// that too much is an error rather than cut off.
+func (f *fetcher) Fetch(ctx context.Context, d imagespec.Descriptor) (io.ReadCloser, error) {
+	rc, err := f.from.Fetch(ctx, d)
+	if err != nil {
+		return nil, err
+	}
+	return &counted{rc, d.Size + 1, &f.read}, nil
+}
+
+type counted struct {
+	io.ReadCloser
+	left int64
+	read *atomic.Int64
+}
+
+func (c *counted) Read(p []byte) (int, error) {
+	if c.left <= 0 {
+		return 0, errors.New("the registry sends more than it has said")
+	}
+	n, err := c.ReadCloser.Read(p[:min(int64(len(p)), c.left)])
+	c.left -= int64(n)
+	c.read.Add(int64(n))
+	return n, err
+}
+
+// watch reports progress, and gives up on a registry that has gone silent.
+func (f *fetcher) watch(cancel context.CancelCauseFunc, report func(int64)) (stop func()) {
+	quit, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		tick := time.NewTicker(time.Second)
+		defer tick.Stop()
+		last, since := int64(-1), time.Now()
+		for {
+			select {
+			case <-quit:
+				return
+			case now := <-tick.C:
+				n := f.read.Load()
+				report(n)
+				if n != last {
+					last, since = n, now
+				} else if now.Sub(since) > stallTimeout {
+					cancel(fmt.Errorf("its registry has sent nothing for %s", stallTimeout))
+					return
+				}
+			}
+		}
+	}()
+	return func() {
+		close(quit)
+		<-ended
+	}
+}
+

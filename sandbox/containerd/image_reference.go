@@ -1,0 +1,35 @@
+package containerd
+
+import (
+	"fmt"
+
+	"github.com/distribution/reference"
+)
+
+// ParseReference reads an image's reference as people write it, and returns it in
+// full, with the digest that it names, if it does: "node" is
+// docker.io/library/node:latest. A digest takes the place of a tag.
+func ParseReference(text string) (ref, digest string, err error) {
+	named, err := reference.ParseNormalizedNamed(text)
+	if err != nil {
+		return "", "", fmt.Errorf("%q is no reference of an image: %w; write it as REGISTRY/NAME:TAG", text, err)
+	}
+	digested, ok := named.(reference.Digested)
+	if !ok {
+		return reference.TagNameOnly(named).String(), "", nil
+	}
+	digest = digested.Digest().String()
+	if tagged, ok := named.(reference.Tagged); ok {
+		return reference.TrimNamed(named).Name() + ":" + tagged.Tag(), digest, nil
+	}
+	return reference.TrimNamed(named).Name(), digest, nil
+}
+
+// registryOf is the host and port of the registry that a full reference names.
+func registryOf(ref string) string {
+	named, err := reference.ParseNormalizedNamed(ref)
+	if err != nil {
+		return ""
+	}
+	return reference.Domain(named)
+}
