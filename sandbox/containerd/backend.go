@@ -1,0 +1,226 @@
+package containerd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"github.com/mcpbox/mcpbox/sandbox"
+	"github.com/mcpbox/mcpbox/sandbox/containerd/internal/pid1"
+	"github.com/mcpbox/mcpbox/sandbox/internal/boxspec"
+	"github.com/mcpbox/mcpbox/sandbox/internal/cgroup"
+	"github.com/mcpbox/mcpbox/sandbox/native"
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// startTimeout bounds the time from the first word to containerd to the program.
+const startTimeout = 30 * time.Second
+
+// Backend starts boxes as containers of one image.
+type Backend struct {
+	Client *Client
+	// Runtime is "runc" or "runsc"; "" is runc.
+	Runtime string
+	Image   Image
+	// RunDir is the directory of the run, of mode 0700 and empty as far as this
+	// package's names are concerned. It must not be in any box. What is put there
+	// stays until it is removed by its owner, after [Reap].
+	RunDir string
+	// ID names the run, and so the container.
+	ID string
+	// Init is the program to use as PID 1, static, for binaries that do not embed
+	// it.
+	Init string
+}
+
+var _ sandbox.Backend = (*Backend)(nil)
+
+// Start implements sandbox.Backend.
+func (b *Backend) Start(ctx context.Context, spec *specs.Spec, network *sandbox.Network) (_ sandbox.Box, err error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, startTimeout, fmt.Errorf("the box was not ready within %s", startTimeout))
+	defer cancel()
+	limits, err := boxspec.Limits(spec.Linux.Resources)
+	if err != nil {
+		return nil, err
+	}
+	l, group, err := b.lower(spec)
+	if err != nil {
+		return nil, err
+	}
+	if err := l.identify(ctx); err != nil {
+		return nil, err
+	}
+	program, err := b.program()
+	if err != nil {
+		return nil, err
+	}
+	defer program.Close()
+	if err := l.fill(b.RunDir, program); err != nil {
+		return nil, fmt.Errorf("fill the run's directory: %w", err)
+	}
+	x := &box{backend: b, limits: limits, done: make(chan struct{}), pidfd: -1}
+	defer func() {
+		if err != nil {
+			x.abandon()
+			if ctx.Err() != nil {
+				err = context.Cause(ctx)
+			}
+		}
+	}()
+	if x.pipes, err = makePipes(b.RunDir, l.plan.UID, l.plan.GID); err != nil {
+		return nil, err
+	}
+	ns, err := newNamespace(network, l.network)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { ns.ns.Close() }()
+	l.enter(ns.path())
+	if err := x.create(ctx, l); err != nil {
+		closeAll(ns.sockets)
+		return nil, err
+	}
+	if err := x.greet(ctx, l, ns.sockets, network); err != nil {
+		return nil, err
+	}
+	if x.group, err = cgroup.Of(x.pid, group, limits); err != nil {
+		return nil, fmt.Errorf("limits: %w", err)
+	}
+	if spec.Annotations[sandbox.AnnotationRequire] == "cgroup" && !x.Tier().Kernel() {
+		return nil, &sandbox.UnsupportedError{Feature: `[limits] require = "cgroup"`, Reason: "the runtime has put the box into no cgroup with limits"}
+	}
+	if err := x.release(ctx); err != nil {
+		return nil, err
+	}
+	x.watch()
+	return x, nil
+}
+
+// lower translates spec for this machine.
+func (b *Backend) lower(spec *specs.Spec) (*lowered, string, error) {
+	if err := boxspec.Check(spec); err != nil {
+		return nil, "", err
+	}
+	if b.Runtime != "" && b.Runtime != "runc" {
+		return nil, "", fmt.Errorf("runtime %q is not known", b.Runtime)
+	}
+	uid, gid, err := native.BoxUser()
+	if err != nil {
+		return nil, "", err
+	}
+	if u := spec.Process.User; int(u.UID) != uid || int(u.GID) != gid {
+		return nil, "", fmt.Errorf("process.user %d:%d is not the box's user %d:%d", u.UID, u.GID, uid, gid)
+	}
+	group, err := cgroup.NewName()
+	if err != nil {
+		return nil, "", err
+	}
+	rootUID, rootGID := native.ContainerRoot()
+	t := target{dir: b.RunDir, cgroup: group, rootUID: uint32(rootUID), rootGID: uint32(rootGID)}
+	if os.Geteuid() == 0 {
+		t.owner = ownerOnDisk
+	}
+	l, err := lower(spec, t)
+	return l, group, err
+}
+
+// greet has PID 1 look at its box, and the launcher attach the sockets, with nobody
+// else there yet.
+func (x *box) greet(ctx context.Context, l *lowered, sockets []*os.File, network *sandbox.Network) error {
+	attach := func() error {
+		if network == nil {
+			return nil
+		}
+		s := sockets
+		sockets = nil
+		if err := network.Attach(s); err != nil {
+			return fmt.Errorf("network: %w", err)
+		}
+		return nil
+	}
+	defer func() { closeAll(sockets) }()
+	if err := x.order(ctx, pid1.Order{Plan: &l.plan}); err != nil {
+		return err
+	}
+	r, err := x.hear(ctx)
+	switch {
+	case err != nil:
+		return err
+	case r.Failure != nil:
+		return startError(r.Failure)
+	case !r.Ready:
+		return errors.New("PID 1: unknown report")
+	}
+	if err := x.pipes.settle(); err != nil {
+		return fmt.Errorf("pipes: %w", err)
+	}
+	return attach()
+}
+
+// release has the program started.
+func (x *box) release(ctx context.Context) error {
+	if err := x.order(ctx, pid1.Order{Go: true}); err != nil {
+		return err
+	}
+	r, err := x.hear(ctx)
+	switch {
+	case err != nil:
+		return err
+	case r.Failure != nil:
+		return startError(r.Failure)
+	case !r.Started:
+		return errors.New("PID 1: unknown report")
+	}
+	return nil
+}
+
+// startError makes of PID 1's word the error that a person can act on.
+func startError(f *pid1.Failure) error {
+	var err error = errors.New(f.Text)
+	if f.Errno != 0 {
+		err = unix.Errno(f.Errno)
+	}
+	if f.Exec {
+		return &sandbox.ExecError{Path: f.Path, Err: err}
+	}
+	what := f.Step
+	if f.Path != "" {
+		what += " " + f.Path
+	}
+	if f.Step == "check" {
+		return &sandbox.UnsupportedError{Feature: "a container of this runtime", Reason: "the box is not what was asked for: " + f.Path + ": " + f.Text, Fix: `update the runtime, or set backend = "native"`}
+	}
+	return fmt.Errorf("PID 1: %s: %w", what, err)
+}
+
+// Tier implements sandbox.Backend. The runtime makes the cgroups, as root.
+func (b *Backend) Tier() sandbox.Tier {
+	if cgroup.Unified() {
+		return sandbox.TierSubtree
+	}
+	return sandbox.TierV1
+}
+
+func closeAll(files []*os.File) {
+	for _, f := range files {
+		if f != nil {
+			f.Close()
+		}
+	}
+}
+
+// ownerOnDisk says whom a file belongs to.
+func ownerOnDisk(path string) (owner, error) {
+	var st unix.Stat_t
+	if err := unix.Lstat(path, &st); err != nil {
+		return owner{}, fmt.Errorf("mount source %s: %w", path, err)
+	}
+	return owner{st.Uid, st.Gid}, nil
+}
+
+// gone reports whether containerd does not have it any more.
+func gone(err error) bool { return err == nil || errdefs.IsNotFound(err) }

@@ -1,0 +1,206 @@
+package containerd
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/mcpbox/mcpbox/sandbox"
+	"github.com/mcpbox/mcpbox/sandbox/containerd/internal/pid1"
+	"github.com/mcpbox/mcpbox/sandbox/internal/cgroup"
+	"golang.org/x/sys/unix"
+)
+
+// box is a running container, seen from the launcher.
+type box struct {
+	backend *Backend
+	pipes   *pipes
+	pid     int
+	group   *cgroup.Group
+	limits  cgroup.Limits
+	made    bool // something may be in containerd
+	memory  facts
+
+	mu    sync.Mutex
+	pidfd int // -1 before PID 1 is there, and once it has ended
+
+	sending sync.Mutex // orders
+
+	freezing sync.Mutex
+	frozen   bool
+
+	done   chan struct{} // closed when PID 1 has ended, and so the box is empty
+	exited *pid1.Exited  // PID 1's last word, if it had one; after done
+	ended  sync.Once     // what is left in containerd is removed
+}
+
+var _ sandbox.Box = (*box)(nil)
+
+func (x *box) PID() int                 { return x.pid }
+func (x *box) Stdin() io.WriteCloser    { return x.pipes.stdin }
+func (x *box) Stdout() io.ReadCloser    { return x.pipes.stdout }
+func (x *box) Stderr() io.ReadCloser    { return x.pipes.stderr }
+func (x *box) Staged() []sandbox.Staged { return nil }
+
+// order sends PID 1 an order.
+func (x *box) order(ctx context.Context, o pid1.Order) error {
+	x.sending.Lock()
+	defer x.sending.Unlock()
+	stop := context.AfterFunc(ctx, func() { x.pipes.control.SetWriteDeadline(time.Unix(1, 0)) })
+	defer stop()
+	return pid1.Send(x.pipes.control, o)
+}
+
+// hear waits for what PID 1 reports, as long as there is one.
+func (x *box) hear(ctx context.Context) (pid1.Report, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	go func() {
+		// Ended without a word: until the pipes are settled that does not show as
+		// their end.
+		if pollExit(x.pidfd, ctx) {
+			time.Sleep(lastWords)
+			cancel(errors.New("PID 1 of the container has ended before the program ran"))
+		}
+	}()
+	stop := context.AfterFunc(ctx, func() { x.pipes.status.SetReadDeadline(time.Unix(1, 0)) })
+	defer stop()
+	var r pid1.Report
+	err := pid1.Receive(x.pipes.status, &r)
+	if err != nil && ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	return r, err
+}
+
+// lastWords is how long a report may take from a PID 1 that has ended.
+const lastWords = 100 * time.Millisecond
+
+// pollExit waits until the process of pidfd has ended, or ctx has.
+func pollExit(pidfd int, ctx context.Context) bool {
+	const step = 20 // milliseconds
+	for ctx.Err() == nil {
+		fds := []unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}
+		if n, err := unix.Poll(fds, step); n > 0 || err != nil && err != unix.EINTR {
+			return n > 0
+		}
+	}
+	return false
+}
+
+// watch follows the box until it has ended.
+func (x *box) watch() {
+	go func() {
+		var r pid1.Report
+		if pid1.Receive(x.pipes.status, &r) == nil {
+			x.exited = r.Exited
+		}
+		fds := []unix.PollFd{{Fd: int32(x.pidfd), Events: unix.POLLIN}}
+		for {
+			if _, err := unix.Poll(fds, -1); err != unix.EINTR {
+				break
+			}
+		}
+		// Before the runtime removes the cgroups, and what was counted in them.
+		x.memory.conclude(x.group, x.limits.Memory)
+		x.mu.Lock()
+		unix.Close(x.pidfd)
+		x.pidfd = -1
+		x.mu.Unlock()
+		close(x.done)
+	}()
+	if x.limits.Memory > 0 && x.group.Tier != cgroup.None {
+		go func() {
+			if x.group.AwaitOOM() {
+				x.memory.exceed(x.group.Memory().Peak)
+				x.Kill()
+			}
+		}()
+	}
+}
+
+// Signal has PID 1 signal the program.
+func (x *box) Signal(sig syscall.Signal) error {
+	return x.order(context.Background(), pid1.Order{Signal: int(sig)})
+}
+
+// Kill implements [sandbox.Box]. It does not need containerd: the kernel ends the
+// rest with PID 1.
+func (x *box) Kill() error {
+	x.mu.Lock()
+	if x.pidfd < 0 {
+		x.mu.Unlock()
+		return nil
+	}
+	err := unix.PidfdSendSignal(x.pidfd, unix.SIGKILL, nil, 0)
+	x.mu.Unlock()
+	if err == unix.ESRCH {
+		return nil
+	}
+	if err != nil {
+		return os.NewSyscallError("pidfd_send_signal", err)
+	}
+	return nil
+}
+
+// Wait implements [sandbox.Box].
+func (x *box) Wait() (sandbox.Exit, error) {
+	<-x.done
+	x.ended.Do(func() { x.end() })
+	e := sandbox.Exit{Code: -1, Signal: syscall.SIGKILL}
+	e.Memory, e.Exceeded = x.memory.result(x.limits.Memory)
+	if w := x.exited; w != nil {
+		ws := unix.WaitStatus(w.Status)
+		if ws.Exited() {
+			e.Code, e.Signal = ws.ExitStatus(), 0
+		} else {
+			e.Signal = ws.Signal()
+		}
+		e.Usage = sandbox.Usage{User: time.Duration(w.User), System: time.Duration(w.System), MaxRSS: w.MaxRSS}
+	}
+	return e, nil
+}
+
+// end removes what is left of a box that has ended. What cannot be removed now is
+// removed by [Reap].
+func (x *box) end() {
+	x.pipes.control.Close()
+	x.pipes.status.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), cleanTimeout)
+	defer cancel()
+	if x.backend.Client.remove(ctx, containerID(x.backend.ID)) == nil {
+		removeRecord(x.backend.RunDir)
+	}
+	if x.group != nil {
+		x.group.Remove()
+	}
+}
+
+// abandon ends a box that did not get as far as to have a program.
+func (x *box) abandon() {
+	x.Kill()
+	if x.pipes != nil {
+		x.pipes.close()
+	}
+	if !x.made {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), cleanTimeout)
+	defer cancel()
+	if x.backend.Client.remove(ctx, containerID(x.backend.ID)) == nil {
+		removeRecord(x.backend.RunDir)
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.pidfd >= 0 {
+		unix.Close(x.pidfd)
+		x.pidfd = -1
+	}
+	if x.group != nil {
+		x.group.Remove()
+	}
+}

@@ -1,0 +1,140 @@
+package containerd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	tasks "github.com/containerd/containerd/api/services/tasks/v1"
+	"github.com/containerd/containerd/api/types"
+	"github.com/containerd/containerd/api/types/runc/options"
+	"github.com/containerd/containerd/v2/core/containers"
+	"github.com/containerd/containerd/v2/core/leases"
+	"github.com/containerd/containerd/v2/core/mount"
+	"github.com/containerd/containerd/v2/core/snapshots"
+	"github.com/containerd/containerd/v2/pkg/namespaces"
+	"github.com/containerd/typeurl/v2"
+	"github.com/mcpbox/mcpbox/sandbox"
+	"golang.org/x/sys/unix"
+)
+
+// Labels of all that a run makes in containerd, by which it is found again.
+const (
+	labelRun = "dev.mcpbox.run"       // the run's ID
+	labelDir = "dev.mcpbox.directory" // the run's directory
+)
+
+// leaseTime is how long containerd keeps a snapshot that no container refers to
+// yet, if the launcher is killed at that moment.
+const leaseTime = 10 * time.Minute
+
+const (
+	snapshotter = "overlayfs"
+	shim        = "io.containerd.runc.v2"
+)
+
+// containerID is the name of the run's container, and of its snapshot and lease.
+func containerID(run string) string { return "mcpbox-" + run }
+
+// create makes the container, and has the runtime build the box around PID 1.
+func (x *box) create(ctx context.Context, l *lowered) error {
+	b, c := x.backend, x.backend.Client.c
+	id := containerID(b.ID)
+	labels := map[string]string{labelRun: b.ID, labelDir: b.RunDir}
+	ctx = namespaces.WithNamespace(ctx, Namespace)
+	x.made = true
+	if err := writeRecord(b.RunDir, record{Address: b.Client.address, ID: id}); err != nil {
+		return err
+	}
+	lease, err := c.LeasesService().Create(ctx, leases.WithID(id), leases.WithExpiration(leaseTime), leases.WithLabels(labels))
+	if err != nil {
+		return fmt.Errorf("containerd: lease: %w", err)
+	}
+	leased := leases.WithLease(ctx, lease.ID)
+	mounts, err := c.SnapshotService(snapshotter).View(leased, id, b.Image.ChainID, snapshots.WithLabels(labels))
+	if err != nil {
+		return fmt.Errorf("containerd: snapshot of %s: %w", b.Image.Ref, err)
+	}
+	rootfs, err := withSkeleton(mounts, b.RunDir+"/"+skeletonName)
+	if err != nil {
+		return err
+	}
+	spec, err := typeurl.MarshalAny(l.spec)
+	if err != nil {
+		return err
+	}
+	runtime, err := typeurl.MarshalAny(&options.Options{})
+	if err != nil {
+		return err
+	}
+	_, err = c.ContainerService().Create(leased, containers.Container{
+		ID: id, Labels: labels, Image: b.Image.Ref + "@" + b.Image.Digest, Spec: spec, Snapshotter: snapshotter, SnapshotKey: id,
+		Runtime: containers.RuntimeInfo{Name: shim, Options: runtime},
+	})
+	if err != nil {
+		return fmt.Errorf("containerd: container: %w", err)
+	}
+	created, err := c.TaskService().Create(ctx, &tasks.CreateTaskRequest{ContainerID: id, Rootfs: rootfs})
+	if err != nil {
+		return runtimeError(err)
+	}
+	x.pid = int(created.Pid)
+	if x.pidfd, err = unix.PidfdOpen(x.pid, 0); err != nil {
+		return fmt.Errorf("pidfd_open: %w", err)
+	}
+	if err := writeRecord(b.RunDir, record{Address: b.Client.address, ID: id, PID: x.pid}); err != nil {
+		return err
+	}
+	if _, err := c.TaskService().Start(ctx, &tasks.StartRequest{ContainerID: id}); err != nil {
+		return runtimeError(err)
+	}
+	return nil
+}
+
+// withSkeleton puts the skeleton over the layers of an image that is mounted
+// read-only: as one more layer, the uppermost, with none that could be written to.
+func withSkeleton(mounts []mount.Mount, skeleton string) ([]*types.Mount, error) {
+	if len(mounts) != 1 || strings.ContainsAny(skeleton, ":,\\") {
+		return nil, fmt.Errorf("containerd: the snapshot cannot be mounted below %s", skeleton)
+	}
+	m, lower := mounts[0], ""
+	keep := []string{"ro", "nosuid", "nodev"}
+	switch m.Type {
+	case "bind":
+		lower = m.Source
+	case "overlay":
+		for _, o := range m.Options {
+			switch key, value, _ := strings.Cut(o, "="); key {
+			case "lowerdir":
+				lower = value
+			case "upperdir", "workdir":
+				return nil, errors.New("containerd: the snapshot is writable")
+			case "ro", "rw":
+			default:
+				keep = append(keep, o)
+			}
+		}
+	}
+	if lower == "" {
+		return nil, fmt.Errorf("containerd: a snapshot that is mounted as %q cannot be extended", m.Type)
+	}
+	options := append(keep, "lowerdir="+skeleton+":"+lower)
+	// mount(2) takes one page of options.
+	if n := len(strings.Join(options, ",")); n >= 4096 {
+		return nil, &sandbox.UnsupportedError{Feature: "this image", Reason: fmt.Sprintf("it has too many layers: %d bytes of mount options", n),
+			Fix: "squash it into fewer layers"}
+	}
+	return []*types.Mount{{Type: "overlay", Source: "overlay", Options: options}}, nil
+}
+
+// runtimeError is what containerd and the runtime have to say, without the frame
+// that gRPC puts around it.
+func runtimeError(err error) error {
+	text := err.Error()
+	if i := strings.LastIndex(text, "desc = "); i >= 0 {
+		text = text[i+len("desc = "):]
+	}
+	return fmt.Errorf("container runtime: %s", text)
+}

@@ -1,0 +1,63 @@
+package containerd
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"time"
+
+	tasks "github.com/containerd/containerd/api/services/tasks/v1"
+	"github.com/containerd/containerd/v2/pkg/namespaces"
+)
+
+// freezeTimeout bounds the attempt to stop everything.
+const freezeTimeout = 5 * time.Second
+
+// Freeze implements [sandbox.Box], by the runtime's freezer. PID 1 stands still with
+// the rest: a box that is frozen when its launcher dies is ended by [Reap].
+func (x *box) Freeze() error {
+	x.freezing.Lock()
+	defer x.freezing.Unlock()
+	if x.over() {
+		return os.ErrProcessDone
+	}
+	if x.frozen {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(namespaces.WithNamespace(context.Background(), Namespace), freezeTimeout)
+	defer cancel()
+	id := containerID(x.backend.ID)
+	if _, err := x.backend.Client.c.TaskService().Pause(ctx, &tasks.PauseTaskRequest{ContainerID: id}); err != nil {
+		if x.over() {
+			return os.ErrProcessDone
+		}
+		x.resume()
+		return fmt.Errorf("freeze: %w", runtimeError(err))
+	}
+	x.frozen = true
+	return nil
+}
+
+// Thaw implements [sandbox.Box].
+func (x *box) Thaw() error {
+	x.freezing.Lock()
+	defer x.freezing.Unlock()
+	if x.over() {
+		return os.ErrProcessDone
+	}
+	if !x.frozen {
+		return nil
+	}
+	if err := x.resume(); err != nil {
+		return fmt.Errorf("thaw: %w", runtimeError(err))
+	}
+	x.frozen = false
+	return nil
+}
+
+func (x *box) resume() error {
+	ctx, cancel := context.WithTimeout(namespaces.WithNamespace(context.Background(), Namespace), freezeTimeout)
+	defer cancel()
+	_, err := x.backend.Client.c.TaskService().Resume(ctx, &tasks.ResumeTaskRequest{ContainerID: containerID(x.backend.ID)})
+	return err
+}

@@ -1,0 +1,44 @@
+package containerd
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/mcpbox/mcpbox/sandbox"
+)
+
+// Layers implements [sandbox.Box].
+func (x *box) Layers() []sandbox.Layer {
+	limits := sandbox.Layer{Name: "limits", State: sandbox.Enforced, Detail: string(x.Tier()) + ": memory, processor time, processes"}
+	if !x.Tier().Kernel() {
+		limits.State, limits.Detail = sandbox.Partial, "the runtime has put the box into no cgroup with limits"
+	}
+	return []sandbox.Layer{
+		{Name: "container", State: sandbox.Enforced, Detail: fmt.Sprintf("%s by containerd, image %s", x.backend.runtime(), x.backend.Image.Digest)},
+		{Name: "namespaces", State: sandbox.Enforced, Detail: "user, mount, pid, network, ipc, uts, cgroup; no capability, no new privileges"},
+		{Name: "seccomp", State: sandbox.Enforced, Detail: "installed by the runtime, seen in force by PID 1"},
+		{Name: "landlock", State: sandbox.Missing, Detail: "not in containers"},
+		limits,
+	}
+}
+
+func (b *Backend) runtime() string {
+	if b.Runtime == "" {
+		return "runc"
+	}
+	return b.Runtime
+}
+
+// Check implements [sandbox.Backend].
+func (b *Backend) Check() []sandbox.Layer {
+	l := sandbox.Layer{Name: "containerd", State: sandbox.Enforced}
+	ctx, cancel := context.WithTimeout(context.Background(), dialTimeout)
+	defer cancel()
+	v, err := b.Client.c.Version(ctx)
+	if err != nil {
+		l.State, l.Detail, l.Fix = sandbox.Fatal, "no answer at "+b.Client.address+": "+err.Error(), "start containerd"
+		return []sandbox.Layer{l}
+	}
+	l.Detail = fmt.Sprintf("%s at %s", v.Version, b.Client.address)
+	return []sandbox.Layer{l}
+}

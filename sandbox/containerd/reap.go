@@ -1,0 +1,124 @@
+package containerd
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	tasks "github.com/containerd/containerd/api/services/tasks/v1"
+	"github.com/containerd/containerd/v2/core/leases"
+	"github.com/containerd/containerd/v2/pkg/namespaces"
+	"github.com/containerd/errdefs"
+	"github.com/containerd/errdefs/pkg/errgrpc"
+	"golang.org/x/sys/unix"
+)
+
+// RecordName is the file in a run's directory that is there as long as containerd
+// may have something of the run.
+const RecordName = "containerd.json"
+
+// cleanTimeout bounds the removal of a container.
+const cleanTimeout = 10 * time.Second
+
+// record says what a run may have left in containerd, and where that is.
+type record struct {
+	Address string `json:"address"`
+	ID      string `json:"id"`
+	PID     int    `json:"pid,omitempty"` // of the box's PID 1, once there is one
+}
+
+// writeRecord replaces the record, at once.
+func writeRecord(dir string, r record) error {
+	data, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	file := filepath.Join(dir, RecordName)
+	if err := os.WriteFile(file+".new", data, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(file+".new", file)
+}
+
+func removeRecord(dir string) { os.Remove(filepath.Join(dir, RecordName)) }
+
+// Reap ends and removes what the run whose directory is dir has left in containerd:
+// its launcher was killed, or containerd was not there when it ended. It is for the
+// directory of a run that is over, may be called any number of times, and does
+// nothing where there is nothing. After an error the directory has to stay for the
+// next attempt.
+func Reap(ctx context.Context, dir string) error {
+	data, err := os.ReadFile(filepath.Join(dir, RecordName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	var r record
+	if err := json.Unmarshal(data, &r); err != nil {
+		return fmt.Errorf("%s: %w", RecordName, err)
+	}
+	if r.ID != containerID(filepath.Base(dir)) {
+		return fmt.Errorf("%s: container %q is not this run's", RecordName, r.ID)
+	}
+	ctx, cancel := context.WithTimeout(ctx, cleanTimeout)
+	defer cancel()
+	c, err := Dial(ctx, r.Address)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	if err := c.remove(ctx, r.ID); err != nil {
+		return err
+	}
+	removeRecord(dir)
+	return nil
+}
+
+// remove ends the container id and removes all that belongs to it. What is not
+// there is no error.
+func (c *Client) remove(ctx context.Context, id string) error {
+	ctx = namespaces.WithNamespace(ctx, Namespace)
+	if err := c.endTask(ctx, id); err != nil {
+		return fmt.Errorf("containerd: end %s: %w", id, err)
+	}
+	if err := c.c.ContainerService().Delete(ctx, id); !gone(err) {
+		return fmt.Errorf("containerd: remove container %s: %w", id, err)
+	}
+	if err := c.c.SnapshotService(snapshotter).Remove(ctx, id); !gone(err) {
+		return fmt.Errorf("containerd: remove snapshot %s: %w", id, err)
+	}
+	if err := c.c.LeasesService().Delete(ctx, leases.Lease{ID: id}); !gone(err) {
+		return fmt.Errorf("containerd: remove lease %s: %w", id, err)
+	}
+	return nil
+}
+
+// endTask kills the processes of a container, and removes its task, and with it its
+// cgroups, mounts and shim.
+func (c *Client) endTask(ctx context.Context, id string) error {
+	service := c.c.TaskService()
+	for {
+		_, err := service.Delete(ctx, &tasks.DeleteTaskRequest{ContainerID: id})
+		if gone(errgrpc.ToNative(err)) {
+			return nil
+		}
+		if !errdefs.IsFailedPrecondition(errgrpc.ToNative(err)) {
+			return err
+		}
+		// It runs. In a freezer of cgroup v1 it would not die before it is thawed.
+		service.Kill(ctx, &tasks.KillRequest{ContainerID: id, Signal: uint32(unix.SIGKILL), All: true})
+		service.Resume(ctx, &tasks.ResumeTaskRequest{ContainerID: id})
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+}

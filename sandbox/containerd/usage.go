@@ -1,0 +1,85 @@
+package containerd
+
+import (
+	"os"
+	"slices"
+	"sync"
+
+	"github.com/mcpbox/mcpbox/sandbox"
+	"github.com/mcpbox/mcpbox/sandbox/internal/cgroup"
+)
+
+// Tier implements [sandbox.Box].
+func (x *box) Tier() sandbox.Tier {
+	if x.group.Tier == cgroup.None {
+		return sandbox.TierWatchdog
+	}
+	return sandbox.Tier(x.group.Tier)
+}
+
+// Cgroups implements [sandbox.Box].
+func (x *box) Cgroups() []string { return x.group.Dirs() }
+
+func (x *box) over() bool {
+	select {
+	case <-x.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// Processes implements [sandbox.Box].
+func (x *box) Processes() ([]int, error) {
+	list, err := x.group.Members()
+	if x.over() {
+		return nil, os.ErrProcessDone
+	}
+	return slices.DeleteFunc(list, func(pid int) bool { return pid == x.pid }), err
+}
+
+// Usage implements [sandbox.Box].
+func (x *box) Usage() (sandbox.Load, error) {
+	list, err := x.Processes()
+	if err != nil {
+		return sandbox.Load{}, err
+	}
+	load := sandbox.Load{Processes: len(list), Memory: x.group.Memory().Now}
+	load.CPU, _ = x.group.Time()
+	return load, nil
+}
+
+// facts is what becomes known of a box's memory.
+type facts struct {
+	mu       sync.Mutex
+	peak     int64
+	exceeded bool
+}
+
+func (f *facts) exceed(used int64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.peak, f.exceeded = max(f.peak, used), true
+}
+
+func (f *facts) conclude(g *cgroup.Group, limit int64) {
+	if g.Tier == cgroup.None {
+		return
+	}
+	m := g.Memory()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.peak = max(f.peak, m.Peak)
+	// The machine's memory may have run out instead.
+	f.exceeded = f.exceeded || m.Killed > 0 && limit > 0 && (m.Peak == 0 || m.Peak >= limit/10*9)
+}
+
+func (f *facts) result(limit int64) (sandbox.Memory, *sandbox.LimitError) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	m := sandbox.Memory{Peak: f.peak, Limit: limit}
+	if !f.exceeded {
+		return m, nil
+	}
+	return m, &sandbox.LimitError{Limit: "memory", Used: f.peak, Allowed: limit}
+}
