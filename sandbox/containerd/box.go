@@ -172,7 +172,7 @@ func (x *box) end() {
 	x.pipes.status.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), cleanTimeout)
 	defer cancel()
-	if x.backend.Client.remove(ctx, containerID(x.backend.ID)) == nil {
+	if x.backend.Client.removeContainer(ctx, containerID(x.backend.ID)) == nil {
 		removeRecord(x.backend.RunDir)
 	}
 	if x.group != nil {
@@ -191,7 +191,7 @@ func (x *box) abandon() {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), cleanTimeout)
 	defer cancel()
-	if x.backend.Client.remove(ctx, containerID(x.backend.ID)) == nil {
+	if x.backend.Client.removeContainer(ctx, containerID(x.backend.ID)) == nil {
 		removeRecord(x.backend.RunDir)
 	}
 	x.mu.Lock()

@@ -30,10 +30,8 @@ const (
 // yet, if the launcher is killed at that moment.
 const leaseTime = 10 * time.Minute
 
-const (
-	snapshotter = "overlayfs"
-	shim        = "io.containerd.runc.v2"
-)
+// shim runs containers with runc, or with what takes its place.
+const shim = "io.containerd.runc.v2"
 
 // containerID is the name of the run's container, and of its snapshot and lease.
 func containerID(run string) string { return "mcpbox-" + run }
@@ -45,7 +43,7 @@ func (x *box) create(ctx context.Context, l *lowered) error {
 	labels := map[string]string{labelRun: b.ID, labelDir: b.RunDir}
 	ctx = namespaces.WithNamespace(ctx, Namespace)
 	x.made = true
-	if err := writeRecord(b.RunDir, record{Address: b.Client.address, ID: id}); err != nil {
+	if err := writeRecord(b.RunDir, record{Address: b.Client.Address, ID: id}); err != nil {
 		return err
 	}
 	lease, err := c.LeasesService().Create(ctx, leases.WithID(id), leases.WithExpiration(leaseTime), leases.WithLabels(labels))
@@ -53,7 +51,7 @@ func (x *box) create(ctx context.Context, l *lowered) error {
 		return fmt.Errorf("containerd: lease: %w", err)
 	}
 	leased := leases.WithLease(ctx, lease.ID)
-	mounts, err := c.SnapshotService(snapshotter).View(leased, id, b.Image.ChainID, snapshots.WithLabels(labels))
+	mounts, err := c.SnapshotService(Snapshotter).View(leased, id, b.Image.ChainID, snapshots.WithLabels(labels))
 	if err != nil {
 		return fmt.Errorf("containerd: snapshot of %s: %w", b.Image.Ref, err)
 	}
@@ -70,7 +68,7 @@ func (x *box) create(ctx context.Context, l *lowered) error {
 		return err
 	}
 	_, err = c.ContainerService().Create(leased, containers.Container{
-		ID: id, Labels: labels, Image: b.Image.Ref + "@" + b.Image.Digest, Spec: spec, Snapshotter: snapshotter, SnapshotKey: id,
+		ID: id, Labels: labels, Image: recordName(b.Image.Ref, b.Image.Digest), Spec: spec, Snapshotter: Snapshotter, SnapshotKey: id,
 		Runtime: containers.RuntimeInfo{Name: shim, Options: runtime},
 	})
 	if err != nil {
@@ -84,7 +82,7 @@ func (x *box) create(ctx context.Context, l *lowered) error {
 	if x.pidfd, err = unix.PidfdOpen(x.pid, 0); err != nil {
 		return fmt.Errorf("pidfd_open: %w", err)
 	}
-	if err := writeRecord(b.RunDir, record{Address: b.Client.address, ID: id, PID: x.pid}); err != nil {
+	if err := writeRecord(b.RunDir, record{Address: b.Client.Address, ID: id, PID: x.pid}); err != nil {
 		return err
 	}
 	if _, err := c.TaskService().Start(ctx, &tasks.StartRequest{ContainerID: id}); err != nil {

@@ -34,11 +34,11 @@ func (b *Backend) Check() []sandbox.Layer {
 	l := sandbox.Layer{Name: "containerd", State: sandbox.Enforced}
 	ctx, cancel := context.WithTimeout(context.Background(), dialTimeout)
 	defer cancel()
-	v, err := b.Client.c.Version(ctx)
+	v, err := b.Client.Version(ctx)
 	if err != nil {
-		l.State, l.Detail, l.Fix = sandbox.Fatal, "no answer at "+b.Client.address+": "+err.Error(), "start containerd"
+		l.State, l.Detail, l.Fix = sandbox.Fatal, "no answer at "+b.Client.Address+": "+err.Error(), "start containerd"
 		return []sandbox.Layer{l}
 	}
-	l.Detail = fmt.Sprintf("%s at %s", v.Version, b.Client.address)
+	l.Detail = fmt.Sprintf("%s at %s", v, b.Client.Address)
 	return []sandbox.Layer{l}
 }

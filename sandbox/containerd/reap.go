@@ -74,16 +74,16 @@ func Reap(ctx context.Context, dir string) error {
 		return err
 	}
 	defer c.Close()
-	if err := c.remove(ctx, r.ID); err != nil {
+	if err := c.removeContainer(ctx, r.ID); err != nil {
 		return err
 	}
 	removeRecord(dir)
 	return nil
 }
 
-// remove ends the container id and removes all that belongs to it. What is not
+// removeContainer ends the container id and removes all that belongs to it. What is not
 // there is no error.
-func (c *Client) remove(ctx context.Context, id string) error {
+func (c *Client) removeContainer(ctx context.Context, id string) error {
 	ctx = namespaces.WithNamespace(ctx, Namespace)
 	if err := c.endTask(ctx, id); err != nil {
 		return fmt.Errorf("containerd: end %s: %w", id, err)
@@ -91,7 +91,7 @@ func (c *Client) remove(ctx context.Context, id string) error {
 	if err := c.c.ContainerService().Delete(ctx, id); !gone(err) {
 		return fmt.Errorf("containerd: remove container %s: %w", id, err)
 	}
-	if err := c.c.SnapshotService(snapshotter).Remove(ctx, id); !gone(err) {
+	if err := c.c.SnapshotService(Snapshotter).Remove(ctx, id); !gone(err) {
 		return fmt.Errorf("containerd: remove snapshot %s: %w", id, err)
 	}
 	if err := c.c.LeasesService().Delete(ctx, leases.Lease{ID: id}); !gone(err) {

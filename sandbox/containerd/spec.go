@@ -95,6 +95,7 @@ func lower(spec *specs.Spec, t target) (*lowered, error) {
 	out.Process = &process
 	// The snapshot, mounted by containerd in its directory of the container.
 	out.Root = &specs.Root{Path: "rootfs", Readonly: true}
+	out.Mounts = nil
 	out.Annotations = nil // of ours; those of a runtime would be its orders
 	out.Linux = l.lowerLinux(spec.Linux, t)
 	if err := l.lowerMounts(spec.Mounts, t); err != nil {
