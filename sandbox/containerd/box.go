@@ -144,6 +144,7 @@ func (x *box) Kill() error {
 	if err != nil {
 		return os.NewSyscallError("pidfd_send_signal", err)
 	}
+	x.thawKilled()
 	return nil
 }
 

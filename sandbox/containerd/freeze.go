@@ -61,3 +61,18 @@ func (x *box) resume() error {
 	_, err := x.backend.Client.c.TaskService().Resume(ctx, &tasks.ResumeTaskRequest{ContainerID: containerID(x.backend.ID)})
 	return err
 }
+
+// thawKilled lets a box that has been killed end: in cgroup v1 a frozen process is
+// not ended by SIGKILL. That containerd is there is not needed where this process
+// may write to the freezer itself.
+func (x *box) thawKilled() {
+	x.freezing.Lock()
+	defer x.freezing.Unlock()
+	if !x.frozen {
+		return
+	}
+	if x.group.Unfreeze() != nil {
+		x.resume()
+	}
+	x.frozen = false
+}

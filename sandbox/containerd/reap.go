@@ -13,7 +13,6 @@ import (
 	tasks "github.com/containerd/containerd/api/services/tasks/v1"
 	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/containerd/v2/pkg/namespaces"
-	"github.com/containerd/errdefs"
 	"github.com/containerd/errdefs/pkg/errgrpc"
 	"golang.org/x/sys/unix"
 )
@@ -109,16 +108,22 @@ func (c *Client) endTask(ctx context.Context, id string) error {
 		if gone(errgrpc.ToNative(err)) {
 			return nil
 		}
-		if !errdefs.IsFailedPrecondition(errgrpc.ToNative(err)) {
-			return err
-		}
-		// It runs. In a freezer of cgroup v1 it would not die before it is thawed.
+		// It runs, or its shim has not heard yet that it does not. In a freezer of
+		// cgroup v1 it would not end before it is thawed.
 		service.Kill(ctx, &tasks.KillRequest{ContainerID: id, Signal: uint32(unix.SIGKILL), All: true})
 		service.Resume(ctx, &tasks.ResumeTaskRequest{ContainerID: id})
-		select {
-		case <-ctx.Done():
-			return err
-		case <-time.After(5 * time.Millisecond):
+		wait, cancel := context.WithTimeout(ctx, endTime)
+		_, waitErr := service.Wait(wait, &tasks.WaitRequest{ContainerID: id})
+		cancel()
+		if waitErr != nil {
+			time.Sleep(time.Millisecond)
+		}
+		if ctx.Err() != nil {
+			return runtimeError(err)
 		}
 	}
 }
+
+// endTime is how long processes may take to end that have been killed, before they
+// are killed again.
+const endTime = time.Second

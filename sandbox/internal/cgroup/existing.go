@@ -66,3 +66,12 @@ func (g *Group) Members() ([]int, error) {
 	}
 	return numbers(string(data)), nil
 }
+
+// Unfreeze thaws the box in the freezer of v1, if it is in one.
+func (g *Group) Unfreeze() error {
+	dir := g.v1["freezer"]
+	if dir == "" {
+		return nil
+	}
+	return write(dir, "freezer.state", "THAWED")
+}

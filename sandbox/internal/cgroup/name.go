@@ -107,13 +107,17 @@ func sweepOne(dir string) {
 }
 
 // Kill ends all processes in those of dirs that are of v2 (cgroup.kill, since
-// Linux 5.14). What is not named like a cgroup of ours is left alone.
+// Linux 5.14), and thaws those of v1's freezer, in which no process would end by
+// SIGKILL. What is not named like a cgroup of ours is left alone.
 func Kill(dirs []string) error {
 	var failed []error
 	for _, dir := range dirs {
 		if _, _, ok := maker(filepath.Base(dir)); !ok || !strings.HasPrefix(dir, mountPoint+"/") || filepath.Clean(dir) != dir {
 			failed = append(failed, fmt.Errorf("%s is no cgroup of a box", dir))
 			continue
+		}
+		if err := write(dir, "freezer.state", "THAWED"); err != nil && !missing(err) && !errors.Is(err, unix.ENODEV) {
+			failed = append(failed, err)
 		}
 		if err := write(dir, "cgroup.kill", "1"); err != nil && !missing(err) && !errors.Is(err, unix.ENODEV) {
 			failed = append(failed, err)
