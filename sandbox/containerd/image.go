@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	containerd "github.com/containerd/containerd/v2/client"
@@ -49,8 +50,14 @@ const (
 	labelSource = "dev.mcpbox.source"
 )
 
-// recordName is the name of an image's record.
-func recordName(ref, digest string) string { return ref + "@" + digest }
+// recordName is the name of an image's record. A reference may have the digest
+// already.
+func recordName(ref, digest string) string {
+	if strings.HasSuffix(ref, "@"+digest) {
+		return ref
+	}
+	return ref + "@" + digest
+}
 
 // Image finds an image that is there: the one with this digest or, if digest is
 // "", the newest of this reference. If there is none, the error is a

@@ -205,4 +205,3 @@ func (f *fetcher) watch(cancel context.CancelCauseFunc, report func(int64)) (sto
 		<-ended
 	}
 }
-

@@ -8,7 +8,7 @@ import (
 
 // ParseReference reads an image's reference as people write it, and returns it in
 // full, with the digest that it names, if it does: "node" is
-// docker.io/library/node:latest. A digest takes the place of a tag.
+// docker.io/library/node:latest. What it returns means the same, read again.
 func ParseReference(text string) (ref, digest string, err error) {
 	named, err := reference.ParseNormalizedNamed(text)
 	if err != nil {
@@ -18,11 +18,7 @@ func ParseReference(text string) (ref, digest string, err error) {
 	if !ok {
 		return reference.TagNameOnly(named).String(), "", nil
 	}
-	digest = digested.Digest().String()
-	if tagged, ok := named.(reference.Tagged); ok {
-		return reference.TrimNamed(named).Name() + ":" + tagged.Tag(), digest, nil
-	}
-	return reference.TrimNamed(named).Name(), digest, nil
+	return named.String(), digested.Digest().String(), nil
 }
 
 // registryOf is the host and port of the registry that a full reference names.
