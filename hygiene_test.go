@@ -43,9 +43,9 @@ type sample struct{ path, text string }
 
 var rules = []rule{{
 	name:   "stdout is the protocol",
-	reason: "one stray line on stdout of `mcpbox run` breaks the host's JSON-RPC. Commands write to the writers of their console, which main.go alone fills; programs of integration/ have a stdout of their own.",
+	reason: "one stray line on stdout of `mcpbox run` breaks the host's JSON-RPC. Commands write to the writers of their console, which main.go alone fills; programs of integration/ and examples/ have a stdout of their own.",
 	find: func(s *source) []ast.Node {
-		if s.isTest() || s.in("cmd/mcpbox/main.go", "integration") {
+		if s.isTest() || s.in("cmd/mcpbox/main.go", "integration", "examples") {
 			return nil
 		}
 		return slices.Concat(

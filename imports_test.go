@@ -16,6 +16,7 @@ type arrow struct {
 	from   []string // packages, relative to the module; "x/..." has all below x too
 	may    []string // of ours: relative; of others: import paths; "..." as above
 	all    bool     // judges other modules too, except the standard library
+	lean   bool     // only of a program that is built without containerd's client
 	not    []string // forbidden whatever may says
 	reason string
 }
@@ -46,10 +47,27 @@ var arrows = []arrow{{
 	not:    []string{"net/http", "net", "os/user", "text/template", "html/template", "log/slog", "regexp"},
 	reason: "it is started twice for each box, and what it links is what a server that breaks out of its first layer finds.",
 }, {
-	from:   []string{"cmd/mcpbox", "policy", "profiles", "sandbox", "sandbox/native/...", "bridge/...", "netfilter/..."},
+	from:   []string{"cmd/mcpbox", "policy", "profiles", "sandbox", "sandbox/native/...", "sandbox/internal/...", "bridge/...", "netfilter/..."},
 	may:    []string{"..."},
+	lean:   true,
 	not:    []string{"github.com/modelcontextprotocol/...", "testing", "github.com/go-json-experiment/...", "github.com/rogpeppe/go-internal/testscript/...", "html/template", "net/http", "net/http/...", "crypto/tls", "github.com/containerd/..."},
 	reason: "these cost every start of every server milliseconds and megabytes, for what only tests, pages or another backend need.",
+}, {
+	from:   []string{"cmd/mcpbox", "policy", "profiles", "sandbox/...", "bridge/...", "netfilter/..."},
+	may:    []string{"..."},
+	not:    []string{"github.com/modelcontextprotocol/...", "testing", "github.com/go-json-experiment/...", "github.com/rogpeppe/go-internal/testscript/...", module + "integration/..."},
+	reason: "what only tests need is in no program.",
+}, {
+	from:   []string{"policy", "profiles", "sandbox", "sandbox/native/...", "sandbox/internal/...", "bridge/...", "netfilter/..."},
+	may:    []string{"..."},
+	not:    []string{"html/template", "net/http", "net/http/...", "crypto/tls", "github.com/containerd/..."},
+	reason: "containerd's client is the business of sandbox/containerd alone.",
+}, {
+	from:   []string{"sandbox/containerd/initprog"},
+	may:    []string{"sandbox/containerd/internal/...", "sandbox/native/internal/...", "sandbox/internal/...", "golang.org/x/sys/...", "github.com/opencontainers/runtime-spec/..."},
+	all:    true,
+	not:    []string{"net/http", "net", "os/user", "text/template", "html/template", "log/slog", "regexp"},
+	reason: "it is the first process of every container, beside a server that is not trusted.",
 }}
 
 // breaks are the packages of the graph that a forbids p to know.
@@ -94,9 +112,12 @@ type dependency struct {
 }
 
 func TestArrows(t *testing.T) {
-	for _, tags := range []string{"", "embedinit"} {
+	for _, tags := range []string{"", "embedinit", "nocontainerd", "embedinit,nocontainerd"} {
 		graph := list(t, tags)
 		for _, a := range arrows {
+			if a.lean && !strings.Contains(tags, "nocontainerd") {
+				continue
+			}
 			seen := false
 			for _, p := range graph {
 				if !matches(a.from, p.path, module) {
@@ -136,6 +157,11 @@ func TestArrowsFindWhatTheyForbid(t *testing.T) {
 		{"sandbox/native/initprog", dependency{path: "os", std: true}, false},
 		{"cmd/mcpbox", dependency{path: "github.com/modelcontextprotocol/go-sdk/mcp"}, true},
 		{"cmd/mcpbox", ours("policy"), false},
+		{"cmd/mcpbox", dependency{path: "github.com/containerd/containerd/v2/client"}, true},
+		{"sandbox/native", dependency{path: "github.com/containerd/containerd/v2/client"}, true},
+		{"sandbox/containerd", dependency{path: "github.com/containerd/containerd/v2/client"}, false},
+		{"sandbox/containerd", ours("integration/ctr"), true},
+		{"sandbox/containerd/initprog", dependency{path: "github.com/containerd/containerd/v2/client"}, true},
 	} {
 		refused := false
 		for _, a := range arrows {

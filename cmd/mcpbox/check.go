@@ -44,6 +44,10 @@ func checkPolicy(host policy.Host, file string) error {
 		return err
 	}
 	// Any program will do: only the policy's own paths are in question.
-	_, _, err = policy.Spec(policy.Extend(base, p), policy.Program{Exec: "/bin/true", Argv: []string{"true"}}, host)
+	all, prog := policy.Extend(base, p), policy.Program{Exec: "/bin/true", Argv: []string{"true"}}
+	if all.BackendName() == policy.BackendContainerd {
+		prog = policy.Program{Image: &policy.Image{Ref: all.Image.Value}, Argv: []string{"true"}}
+	}
+	_, _, err = policy.Spec(all, prog, host)
 	return err
 }

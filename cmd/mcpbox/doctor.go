@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -60,7 +61,8 @@ func diagnose() []sandbox.Layer {
 	if err != nil {
 		return append(layers, sandbox.Layer{Name: "user", State: sandbox.Fatal, Detail: err.Error()})
 	}
-	return append(append(layers, checkJournal(own), checkRuns(own)), checkBox(host)...)
+	layers = append(append(layers, checkJournal(own), checkRuns(own)), checkBox(host)...)
+	return append(layers, checkContainerd()...)
 }
 
 func checkJournal(own dirs.Dirs) sandbox.Layer {
@@ -129,8 +131,9 @@ func showLayers(c console, layers []sandbox.Layer) {
 	}
 }
 
-// writeAppArmor prints a profile that only says that mcpbox may make user
-// namespaces, as unconfined programs may elsewhere.
+// writeAppArmor prints a profile that only says that mcpbox, and the program with
+// containerd's client beside it, may make user namespaces, as unconfined programs may
+// elsewhere.
 func writeAppArmor(c console) error {
 	self, err := os.Executable()
 	if err != nil {
@@ -139,6 +142,7 @@ func writeAppArmor(c console) error {
 	if self, err = filepath.EvalSymlinks(self); err != nil {
 		return err
 	}
+	self = strings.TrimSuffix(self, fullName[len("mcpbox"):]) + "{," + fullName[len("mcpbox"):] + "}"
 	fprint(c.out, fmt.Sprintf(`abi <abi/4.0>,
 include <tunables/global>
 

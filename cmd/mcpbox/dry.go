@@ -80,7 +80,7 @@ func (in *installation) dryTools(ctx context.Context, pin *packages.Pin) (map[st
 func (in *installation) dryPolicy(p *provided) (*policy.Policy, error) {
 	profile, _ := p.profile()
 	inv := &invocation{name: in.server}
-	file, err := inv.readFile(&prepared{name: in.server, dirs: in.dirs, host: in.host})
+	file, err := inv.readFile(in.host, in.dirs, in.server)
 	if err != nil {
 		return nil, err
 	}
@@ -92,6 +92,8 @@ func (in *installation) dryPolicy(p *provided) (*policy.Policy, error) {
 		return nil, err
 	}
 	all := policy.Extend(base, file)
+	all.Backend, all.Image, all.Runtime = policy.Said[policy.BackendName]{}, policy.Said[string]{}, policy.Said[policy.RuntimeName]{}
+	all.Files.Volumes, all.Env.Image = nil, nil
 	all.Files.Read = append(all.Files.Read, all.Files.Write...)
 	all.Files.Write, all.Files.Sockets = nil, nil
 	if all.Mode() == policy.SocketsHost {

@@ -2,22 +2,20 @@ package main
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 
 	"github.com/mcpbox/mcpbox/cmd/mcpbox/internal/packages"
 	"github.com/mcpbox/mcpbox/policy"
 	"github.com/mcpbox/mcpbox/sandbox"
-	"github.com/mcpbox/mcpbox/sandbox/native"
 	"github.com/spf13/cobra"
 )
 
 func explainCommand(c console) *cobra.Command {
-	inv := new(invocation)
+	inv := &invocation{verb: "explain"}
 	var asJSON, asSpec bool
 	cmd := &cobra.Command{
-		Use:   "explain [flags] [--] COMMAND [ARG...]",
+		Use:   "explain [flags] [--] [COMMAND [ARG...]]",
 		Short: "Say what a server could see and do",
 		Long: `Explain takes the command line of run, starts nothing, and says in English what
 the server could read, write, reach and use, and which profile and policy that
@@ -34,10 +32,11 @@ variables that the server gets; the other forms have only their names.`,
 			if asJSON && asSpec {
 				return &usageError{cmd, fmt.Errorf("--json and --spec exclude each other")}
 			}
-			if len(args) == 0 {
-				return errors.New("no command; type: mcpbox explain -- COMMAND [ARG...]")
+			if err := inv.choose(); err != nil {
+				return err
 			}
-			if err := inv.provide(nil); err != nil {
+			defer inv.engine.close()
+			if err := inv.engine.provide(inv, c, nil); err != nil {
 				return err
 			}
 			p, err := inv.prepare()
@@ -45,7 +44,7 @@ variables that the server gets; the other forms have only their names.`,
 				return err
 			}
 			e := policy.Explain(p.policy, p.spec, p.report)
-			tier := new(native.Backend).Tier()
+			tier := inv.engine.Tier()
 			switch {
 			case asSpec:
 				return writeJSON(c, p.spec)

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/mcpbox/mcpbox/cmd/mcpbox/internal/dirs"
-	"github.com/mcpbox/mcpbox/cmd/mcpbox/internal/journal"
 	"github.com/mcpbox/mcpbox/cmd/mcpbox/internal/program"
 	"github.com/mcpbox/mcpbox/policy"
 	"github.com/mcpbox/mcpbox/profiles"
@@ -20,6 +19,7 @@ import (
 
 // invocation is what the flags of run and explain say.
 type invocation struct {
+	verb                      string // "run" or "explain"
 	name, profile, policyFile string
 	ro, rw, env, egress       []string
 	memory                    string
@@ -30,8 +30,18 @@ type invocation struct {
 	callTimeout               time.Duration
 	given                     func(flag string) bool
 	argv                      []string
+	backend, image, runtime   string
 	installed                 *provided // if the command is a package runner's
 	runs                      bool      // rather than explains
+
+	// What choose settles.
+	host   *boxHost
+	dirs   dirs.Dirs
+	said   *policy.Policy // file and flags, without a profile
+	engine engine
+
+	read *policy.Policy // the file, once it was read
+	of   string         // the path that it was read from
 }
 
 func (inv *invocation) addFlags(cmd *cobra.Command) {
@@ -49,8 +59,14 @@ func (inv *invocation) addFlags(cmd *cobra.Command) {
 	f.StringVar(&inv.memory, "memory", "", "most memory of all processes, a `SIZE` such as 512MiB (default "+policy.FormatSize(policy.DefaultMemory)+", at most half of the machine's)")
 	f.Float64Var(&inv.cpus, "cpus", 0, "most processor time, as `N` processors such as 1.5 (default three quarters of them)")
 	f.Int64Var(&inv.pids, "pids", 0, fmt.Sprintf("most processes and threads, `N` (default %d)", policy.DefaultPids))
+	f.StringVar(&inv.backend, "backend", "", `what makes the box: "native", of the host's programs, or "containerd", of an image (default native)`)
+	f.StringVar(&inv.image, "image", "", "OCI image to run, a `REF` such as example.com/server:1.0; with --backend containerd")
+	f.StringVar(&inv.runtime, "runtime", "", `what containerd runs it with: "runc" (the default)`)
 	f.DurationVar(&inv.callTimeout, "call-timeout", 0, fmt.Sprintf("how long a request may wait for its answer (default %s)", policy.FormatDuration(policy.DefaultCallTimeout)))
 	cmd.RegisterFlagCompletionFunc("profile", cobra.FixedCompletions(profiles.Names(), cobra.ShellCompDirectiveNoFileComp))
+	cmd.RegisterFlagCompletionFunc("backend", cobra.FixedCompletions([]string{string(policy.BackendNative), string(policy.BackendContainerd)}, cobra.ShellCompDirectiveNoFileComp))
+	cmd.RegisterFlagCompletionFunc("runtime", cobra.FixedCompletions([]string{string(policy.RuntimeRunc)}, cobra.ShellCompDirectiveNoFileComp))
+	cmd.RegisterFlagCompletionFunc("image", completeImages)
 	cmd.MarkFlagFilename("policy", "toml")
 	cmd.RegisterFlagCompletionFunc("name", cobra.NoFileCompletions)
 	cmd.RegisterFlagCompletionFunc("env", cobra.NoFileCompletions)
@@ -72,31 +88,22 @@ type prepared struct {
 	undeclared []string
 	// hints are lines about what the server is likely to miss.
 	hints []string
+	// args are those of the program, as it gets them.
+	args []string
 }
 
 // prepare goes from argv over profile and policy to the specification. It
 // reads, and changes nothing, but for a home that lasts, of a server that runs.
 func (inv *invocation) prepare() (*prepared, error) {
-	if len(inv.argv) == 0 {
-		return nil, errors.New("no command; type: mcpbox run -- COMMAND [ARG...]")
-	}
-	host, own, err := openHost()
-	if err != nil {
+	if err := inv.choose(); err != nil {
 		return nil, err
 	}
-	return within(prepareTimeout, host, func() (*prepared, error) { return inv.resolve(host, own) })
+	return within(prepareTimeout, inv.host, func() (*prepared, error) { return inv.resolve(inv.host, inv.dirs) })
 }
 
 func (inv *invocation) resolve(host *boxHost, own dirs.Dirs) (*prepared, error) {
-	p := &prepared{host: host, dirs: own}
-	facts := p.host.Facts()
-	if p.name = inv.name; !inv.given("name") && inv.installed == nil {
-		p.name = nameOf(inv.argv)
-	}
-	if err := journal.CheckName(p.name); err != nil {
-		return nil, err
-	}
-	file, err := inv.readFile(p)
+	p := &prepared{host: host, dirs: own, name: inv.name}
+	file, err := inv.readFile(host, own, p.name)
 	if err != nil {
 		return nil, err
 	}
@@ -104,26 +111,9 @@ func (inv *invocation) resolve(host *boxHost, own dirs.Dirs) (*prepared, error) 
 	if err != nil {
 		return nil, err
 	}
-	readable, writable := declaredPaths(p.host, p.dirs.Config, file, flags)
-	query := program.Query{
-		Argv: inv.argv, Env: os.Getenv, Cwd: facts.Cwd, Home: facts.Home, Own: p.dirs.All(),
-		Readable: readable, Writable: writable,
-	}
-	args := inv.argv[1:]
-	if p.installed = inv.installed; p.installed != nil {
-		query.Argv, query.Own = p.installed.argv(), withoutStore(p.dirs)
-		p.installed.distrust(&query)
-		args = query.Argv[1:]
-	}
-	prog, err := program.Find(query)
+	prog, err := inv.engine.program(inv, p, file, flags)
 	if err != nil {
-		if tilde := unexpanded(inv.argv[:1], facts.Home); tilde != nil {
-			err = &codedError{exitNotFound, errors.New(tilde[0])}
-		}
-		return nil, programError(err)
-	}
-	if p.installed != nil {
-		prog.PathDirs = append(prog.PathDirs, p.installed.pathDir())
+		return nil, err
 	}
 	if p.policy, err = inv.policy(file, flags, prog); err != nil {
 		return nil, err
@@ -146,8 +136,8 @@ func (inv *invocation) resolve(host *boxHost, own dirs.Dirs) (*prepared, error) 
 	}
 	umask := currentUmask()
 	p.spec.Process.User.Umask = &umask
-	p.undeclared = undeclared(args, facts, p.spec)
-	p.hints = hints(args, p)
+	p.undeclared = undeclared(p.args, host.Facts(), p.spec)
+	p.hints = hints(p.args, p)
 	return p, nil
 }
 
@@ -158,7 +148,14 @@ func (inv *invocation) policy(file, flags *policy.Policy, prog policy.Program) (
 		profile, why = file.Profile, "named by "+file.Sources[0]
 	}
 	if profile == "" {
-		if profile, why = profiles.For(prog.Exec, prog.Argv); inv.installed != nil {
+		exec, argv := prog.Exec, prog.Argv
+		if prog.Image != nil {
+			if len(argv) == 0 {
+				argv = slices.Concat(prog.Image.Entrypoint, prog.Image.Cmd)
+			}
+			exec = first(argv)
+		}
+		if profile, why = profiles.For(exec, argv); inv.installed != nil {
 			profile, why = inv.installed.profile()
 		}
 	}
@@ -171,16 +168,33 @@ func (inv *invocation) policy(file, flags *policy.Policy, prog policy.Program) (
 	return all, nil
 }
 
-// readFile reads the policy file that is named, or that the server's name has.
-func (inv *invocation) readFile(p *prepared) (*policy.Policy, error) {
+func first(argv []string) string {
+	if len(argv) == 0 {
+		return ""
+	}
+	return argv[0]
+}
+
+// readFile reads, once, the policy file that is named, or that the server's name
+// has.
+func (inv *invocation) readFile(h policy.Host, own dirs.Dirs, name string) (p *policy.Policy, err error) {
 	file := inv.policyFile
 	if file == "" {
-		file = filepath.Join(p.dirs.Config, "servers", p.name+".toml")
+		if name == "" {
+			return nil, nil
+		}
+		file = filepath.Join(own.Config, "servers", name+".toml")
 		if _, err := os.Lstat(file); errors.Is(err, os.ErrNotExist) {
 			return nil, nil
 		}
 	}
-	return loadPolicy(p.host, file)
+	if file == inv.of {
+		return inv.read, nil
+	}
+	if p, err = loadPolicy(h, file); err == nil {
+		inv.read, inv.of = p, file
+	}
+	return p, err
 }
 
 func loadPolicy(h policy.Host, file string) (*policy.Policy, error) {
@@ -234,6 +248,9 @@ func (inv *invocation) flags() (*policy.Policy, error) {
 	if inv.given("staged") {
 		p.Files.Staged = &inv.staged
 	}
+	p.Backend = policy.Said[policy.BackendName]{Value: policy.BackendName(inv.backend), Origin: policy.Origin{Flag: "--backend"}}
+	p.Image = policy.Said[string]{Value: inv.image, Origin: policy.Origin{Flag: "--image"}}
+	p.Runtime = policy.Said[policy.RuntimeName]{Value: policy.RuntimeName(inv.runtime), Origin: policy.Origin{Flag: "--runtime"}}
 	for _, text := range inv.egress {
 		rule, err := policy.ParseRule(text, policy.Origin{Flag: "--egress"})
 		if err != nil {

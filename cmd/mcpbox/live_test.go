@@ -22,7 +22,7 @@ import (
 func (l *launched) run() *runs.Run {
 	l.t.Helper()
 	for end := time.Now().Add(deadline); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
-		list, err := runs.List(filepath.Join(filepath.Dir(l.state), scriptDirs["XDG_RUNTIME_DIR"], "mcpbox"))
+		list, err := runs.List(filepath.Join(filepath.Dir(l.state), scriptDirs["XDG_RUNTIME_DIR"], "mcpbox"), nil)
 		if err != nil {
 			l.t.Fatal(err)
 		}

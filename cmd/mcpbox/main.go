@@ -13,5 +13,6 @@ var version = "devel"
 
 func main() {
 	native.Init()
+	initContainerd()
 	os.Exit(execute(os.Args[1:], console{in: os.Stdin, out: os.Stdout, err: os.Stderr}))
 }

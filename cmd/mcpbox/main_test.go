@@ -24,6 +24,7 @@ import (
 func TestMain(m *testing.M) {
 	// First of all: this binary is also what runs as the stages of a box.
 	native.Init()
+	initContainerd()
 	testscript.Main(m, map[string]func(){
 		"mcpbox": func() {
 			os.Exit(execute(os.Args[1:], console{in: os.Stdin, out: os.Stdout, err: os.Stderr}))
@@ -54,6 +55,8 @@ func TestScript(t *testing.T) {
 			switch cond {
 			case "root":
 				return os.Geteuid() == 0, nil
+			case "containerd":
+				return withContainerd, nil
 			case "cgroup":
 				return new(native.Backend).Tier().Kernel(), nil
 			}

@@ -65,6 +65,13 @@ func nameOfScript(path string) string {
 	}
 }
 
+// nameOfImage is the last part of an image's reference, without tag and digest.
+func nameOfImage(ref string) string {
+	ref, _, _ = strings.Cut(ref, "@")
+	name, _, _ := strings.Cut(ref[strings.LastIndexByte(ref, '/')+1:], ":")
+	return cleanName(name)
+}
+
 // cleanName keeps what a journal directory may be called.
 func cleanName(s string) string {
 	s = strings.Map(func(r rune) rune {

@@ -180,7 +180,7 @@ func (inv *invocation) installation(own dirs.Dirs, p *provided) (*installation, 
 	if in.policyFile == "" {
 		in.policyFile = filepath.Join(own.Config, "servers", inv.name+".toml")
 	}
-	file, err := inv.readFile(&prepared{name: inv.name, dirs: own, host: host})
+	file, err := inv.readFile(host, own, inv.name)
 	if err != nil {
 		return nil, err
 	}

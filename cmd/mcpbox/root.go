@@ -36,7 +36,8 @@ command in your host's mcpServers.`,
 	hurried := c.hurried()
 	root.AddCommand(runCommand(hurried), explainCommand(c), checkCommand(c), profilesCommand(c), doctorCommand(c), versionCommand(c),
 		psCommand(c), logsCommand(c), changesCommand(c), killCommand(), freezeCommand(), thawCommand(), cutCommand(), restoreCommand(),
-		quarantineCommand(c), releaseCommand(), snapshotCommand(c), addCommand(c), updateCommand(c), packagesCommand(c))
+		quarantineCommand(c), releaseCommand(), snapshotCommand(c), addCommand(c), updateCommand(c), packagesCommand(c), imageCommand(c))
+	root.AddCommand(hiddenCommands()...)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return &usageError{cmd, err}
 	})

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"sync"
 	"syscall"
 	"time"
@@ -28,9 +27,9 @@ import (
 )
 
 func runCommand(c console) *cobra.Command {
-	inv := new(invocation)
+	inv := &invocation{verb: "run"}
 	cmd := &cobra.Command{
-		Use:   "run [flags] [--] COMMAND [ARG...]",
+		Use:   "run [flags] [--] [COMMAND [ARG...]]",
 		Short: "Run a server in a box",
 		Long: `Run starts COMMAND in a box and relays its standard streams. It belongs into the
 "command" of an entry in your host's mcpServers.
@@ -48,13 +47,18 @@ Where COMMAND is npx, npm exec, bunx, pnpm dlx, yarn dlx, uvx, uv tool run, uv r
 and exactly that is run from then on, without the registry; see mcpbox add and mcpbox
 packages.
 
+With --backend containerd it runs an OCI image in the place of the host's programs,
+by the same policy. What the image's reference means is settled at the first start;
+see mcpbox image. Without COMMAND it is the image's own.
+
 Exit status: the server's own; 128 plus the number of the signal that ended it;
 127 if there is no such program, 126 if it cannot be executed, 125 if mcpbox
 itself failed or the policy cannot be enforced.`,
 		Example: `  mcpbox run --name fs --rw ~/projects/x -- npx -y @modelcontextprotocol/server-filesystem ~/projects/x
   mcpbox run --egress api.github.com:443 --env GITHUB_TOKEN -- github-mcp-server stdio
   mcpbox run --ro ~/notes --env API_KEY -- python3 ~/mcp/notes.py
-  mcpbox run --policy notes.toml -- notes-server`,
+  mcpbox run --policy notes.toml -- notes-server
+  mcpbox run --name fs --backend containerd --image example.com/fs:1.0 --rw ~/projects/x`,
 		Args: cobra.ArbitraryArgs,
 		RunE: func(_ *cobra.Command, args []string) error {
 			inv.argv = args
@@ -75,14 +79,17 @@ func run(inv *invocation, c console) error {
 	// good order.
 	signal.Ignore(syscall.SIGPIPE)
 
-	if err := inv.provideNow(c, signals); err != nil {
+	if err := inv.choose(); err != nil {
+		return err
+	}
+	backend := inv.engine
+	defer backend.close()
+	if err := backend.provide(inv, c, signals); err != nil {
 		return err
 	}
 	started := time.Now()
 	inv.runs = true
-	backend := &native.Backend{}
-	backend.Prefork()
-	defer backend.Abandon()
+	backend.ready()
 	p, err := inv.prepare()
 	if err != nil {
 		return err
@@ -113,7 +120,7 @@ func run(inv *invocation, c console) error {
 	if err != nil {
 		return err
 	}
-	defer own.Remove()
+	defer own.Remove(reapRun)
 
 	watch, err := newWatch(covers(p.report))
 	if err != nil {
@@ -144,7 +151,7 @@ func run(inv *invocation, c console) error {
 
 	ctx, cancel := context.WithCancelCause(context.Background())
 	stop := cancelOn(signals, cancel)
-	backend.CacheDir = filepath.Join(p.dirs.Cache, "filters")
+	backend.begin(j.ID(), own.Path())
 	box, err := backend.Start(ctx, p.spec, network(p.policy, filter))
 	stop()
 	if err == nil && ctx.Err() != nil { // by a signal that came when the box was just there
@@ -159,7 +166,7 @@ func run(inv *invocation, c console) error {
 	defer box.Kill()
 
 	layers := append(box.Layers(), egressLayer(p.policy, filter), relayLayer(inv.raw))
-	record := startRecord(p, inv.argv, box, layers)
+	record := startRecord(p, inv, box, layers)
 	if err := j.Start(record); err != nil {
 		return fmt.Errorf("journal: %w", err)
 	}
@@ -184,7 +191,7 @@ func run(inv *invocation, c console) error {
 		maxLine: p.report.Limits.Message, full: p.report.Journal.Full, raw: inv.raw, live: live, rules: p.report.Runaway, said: map[string]bool{}}
 	// Users who never look have their directory swept, too.
 	stopSettling := settle(func() {
-		runs.Sweep(p.dirs.Runtime)
+		runs.Sweep(p.dirs.Runtime, reapRun)
 		native.Sweep()
 		if p.installed != nil {
 			p.installed.store.Sweep()
@@ -234,20 +241,34 @@ func startError(err error, p *prepared) error {
 	return &codedError{code, err}
 }
 
-func startRecord(p *prepared, argv []string, box sandbox.Box, layers []sandbox.Layer) journal.Start {
+func startRecord(p *prepared, inv *invocation, box sandbox.Box, layers []sandbox.Layer) journal.Start {
+	argv := inv.argv
+	if len(argv) == 0 { // the image's own
+		argv = p.spec.Process.Args
+	}
 	return journal.Start{
-		Package: p.installed.id(),
+		Package: inv.engine.what(),
 		Name:    p.name,
 		Argv:    argv,
 		Policy:  digest(p.policy),
 		Profile: p.policy.Profile,
-		Backend: "native",
+		Backend: backendOf(p.policy),
 		PID:     os.Getpid(),
 		BoxPID:  box.PID(),
 		Version: version,
 		Tier:    string(box.Tier()),
 		Layers:  layers,
 	}
+}
+
+// backendOf is the backend in the journal's words: "native", or "containerd" with
+// its runtime, such as "containerd/runc".
+func backendOf(p *policy.Policy) string {
+	name := string(p.BackendName())
+	if p.BackendName() == policy.BackendContainerd {
+		name += "/" + string(p.RuntimeName())
+	}
+	return name
 }
 
 // digest identifies the policy in force. It covers values of the environment

@@ -26,7 +26,7 @@ type stressed struct {
 }
 
 func (s *stressed) list() []*runs.Run {
-	list, err := runs.List(filepath.Join(s.dir, scriptDirs["XDG_RUNTIME_DIR"], "mcpbox"))
+	list, err := runs.List(filepath.Join(s.dir, scriptDirs["XDG_RUNTIME_DIR"], "mcpbox"), nil)
 	if err != nil {
 		s.t.Error(err)
 	}

@@ -27,7 +27,7 @@ func liveRuns() ([]*runs.Run, error) {
 		return nil, err
 	}
 	native.Sweep()
-	return runs.List(own.Runtime)
+	return runs.List(own.Runtime, reapRun)
 }
 
 // targets are the runs that args name, each once: a name stands for all runs of

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/mcpbox/mcpbox/cmd/mcpbox/internal/images"
 	"github.com/mcpbox/mcpbox/cmd/mcpbox/internal/packages"
 	"github.com/mcpbox/mcpbox/cmd/mcpbox/internal/quarantine"
 	"github.com/spf13/cobra"
@@ -25,6 +26,9 @@ func updateCommand(c console) *cobra.Command {
 installs that beside what there is, and shows what would change: versions, other
 dependencies, install scripts, and the tools that the server offers, for which the
 old and the new one are started in a box without network. Then it asks.
+
+Of a server that runs an image, it asks what the image's reference means today, or
+takes what has been imported under it, and shows what both say of themselves.
 
 Servers that are running go on as they are. The old version stays in the store until
 "mcpbox packages --prune".`,
@@ -50,6 +54,12 @@ func completePinned(_ *cobra.Command, args []string, _ string) ([]string, cobra.
 				names = append(names, p.Server)
 			}
 		}
+		ofImages, _ := images.List(own.State, "")
+		for _, p := range ofImages {
+			if !slices.Contains(names, p.Server) {
+				names = append(names, p.Server)
+			}
+		}
 	}
 	return names, cobra.ShellCompDirectiveNoFileComp
 }
@@ -64,7 +74,11 @@ func update(c console, name string, yes bool) error {
 	if err != nil {
 		return err
 	}
-	if len(pins) == 0 || strings.ContainsAny(name, "*?[\\/") {
+	ofImages, err := images.List(own.State, name)
+	if err != nil {
+		return err
+	}
+	if len(pins)+len(ofImages) == 0 || strings.ContainsAny(name, "*?[\\/") {
 		return fmt.Errorf(`nothing is installed for a server %q; type: mcpbox add %s --from "npx -y PACKAGE"`, name, shellQuote(name))
 	}
 	if err := quarantine.Refuse(own.State, name); err != nil {
@@ -81,6 +95,9 @@ func update(c console, name string, yes bool) error {
 		if err := updatePin(ctx, c, store, pin, yes); err != nil {
 			return err
 		}
+	}
+	if len(ofImages) > 0 {
+		return updateImages(ctx, c, own, name, yes)
 	}
 	return nil
 }

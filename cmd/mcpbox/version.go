@@ -17,9 +17,13 @@ func versionCommand(c console) *cobra.Command {
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			if asJSON {
-				return writeJSON(c, map[string]string{"version": version, "go": runtime.Version(), "arch": runtime.GOARCH})
+				return writeJSON(c, map[string]any{"version": version, "go": runtime.Version(), "arch": runtime.GOARCH, "containerd": withContainerd})
 			}
-			fprint(c.out, fmt.Sprintf("mcpbox %s (%s, %s)", version, runtime.Version(), runtime.GOARCH))
+			client := "without containerd's client"
+			if withContainerd {
+				client = "with containerd's client"
+			}
+			fprint(c.out, fmt.Sprintf("mcpbox %s (%s, %s, %s)", version, runtime.Version(), runtime.GOARCH, client))
 			return nil
 		},
 	}

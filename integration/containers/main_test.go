@@ -2,8 +2,6 @@ package containers
 
 import (
 	"bytes"
-	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -139,10 +137,6 @@ func (h boxHost) Facts() policy.Facts {
 	return f
 }
 
-var errNoBox = errors.New("no box")
-
 var ids uint32
 
 func newID() uint32 { ids++; return uint32(os.Getpid())<<12 + ids }
-
-func background() context.Context { return context.Background() }

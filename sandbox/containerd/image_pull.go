@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -13,7 +14,6 @@ import (
 	"github.com/containerd/containerd/v2/core/remotes"
 	"github.com/containerd/containerd/v2/core/remotes/docker"
 	imagespec "github.com/opencontainers/image-spec/specs-go/v1"
-	"golang.org/x/sync/semaphore"
 )
 
 // Progress is how far a pull is, in bytes. All is what is known to be fetched so
@@ -71,13 +71,13 @@ func (c *Client) pull(ctx context.Context, ref, digest string, credentials Crede
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	b := new(bounds)
-	f := &fetcher{from: from}
+	f := &fetcher{from: from, slots: make(chan struct{}, parallel)}
 	stop := f.watch(cancel, func(done int64) {
 		if progress != nil {
 			progress(done, b.total())
 		}
 	})
-	err = images.Dispatch(ctx, images.Handlers(images.HandlerFunc(b.Handle), remotes.FetchHandler(c.c.ContentStore(), f), children(c.c)), semaphore.NewWeighted(parallel), target)
+	err = images.Dispatch(ctx, images.Handlers(images.HandlerFunc(b.Handle), remotes.FetchHandler(c.c.ContentStore(), f), children(c.c)), nil, target)
 	stop()
 	if err != nil {
 		if cause := context.Cause(ctx); cause != nil {
@@ -146,24 +146,38 @@ func children(c *containerd.Client) images.HandlerFunc {
 
 // fetcher bounds what a registry sends, and counts it.
 type fetcher struct {
-	from remotes.Fetcher
-	read atomic.Int64
+	from  remotes.Fetcher
+	slots chan struct{} // one for each piece at a time
+	read  atomic.Int64
 }
 
 // Fetch is a [remotes.Fetcher]. It gives one byte more than there should be, so
 // that too much is an error rather than cut off.
 func (f *fetcher) Fetch(ctx context.Context, d imagespec.Descriptor) (io.ReadCloser, error) {
+	select {
+	case f.slots <- struct{}{}:
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	free := sync.OnceFunc(func() { <-f.slots })
 	rc, err := f.from.Fetch(ctx, d)
 	if err != nil {
+		free()
 		return nil, err
 	}
-	return &counted{rc, d.Size + 1, &f.read}, nil
+	return &counted{rc, d.Size + 1, &f.read, free}, nil
 }
 
 type counted struct {
 	io.ReadCloser
 	left int64
 	read *atomic.Int64
+	free func()
+}
+
+func (c *counted) Close() error {
+	defer c.free()
+	return c.ReadCloser.Close()
 }
 
 func (c *counted) Read(p []byte) (int, error) {

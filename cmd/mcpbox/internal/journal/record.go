@@ -13,11 +13,12 @@ import (
 // Start is the first record of a run. Environment values are never part of it.
 type Start struct {
 	Name    string   `json:"name"`              // the server's name
-	Argv    []string `json:"argv"`              // the command as the host gave it
+	Argv    []string `json:"argv"`              // the command as the host gave it, or an image's
 	Policy  string   `json:"policy,omitempty"`  // "sha256:" and the digest of the policy that is in force
 	Profile string   `json:"profile,omitempty"` // the profile it extends
 	// Package is what was installed for it, if by mcpbox: kind, name and version,
-	// and the integrity of that and of all it depends on.
+	// and the integrity of that and of all it depends on. Of an image, it is "oci:"
+	// with its reference, and its digest.
 	Package string `json:"package,omitempty"`
 	Backend string `json:"backend,omitempty"`
 	PID     int    `json:"pid"`              // the launcher's process id

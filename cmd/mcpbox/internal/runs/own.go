@@ -42,7 +42,7 @@ func create(runtime, id string) (*Own, error) {
 	}
 	err := o.fill()
 	if err != nil {
-		o.Remove()
+		o.Remove(nil)
 		return nil, err
 	}
 	return o, nil
@@ -105,10 +105,15 @@ func (o *Own) Publish(s State) error {
 	return nil
 }
 
+// Path is the directory, in which a backend may keep files of its own.
+func (o *Own) Path() string { return o.path }
+
 // Remove ends it. The state goes first: from then on the run is not listed.
-func (o *Own) Remove() {
+func (o *Own) Remove(reap Reaper) {
 	os.Remove(filepath.Join(o.path, stateName))
-	os.RemoveAll(o.path)
+	if reap == nil || reap(o.path) == nil {
+		os.RemoveAll(o.path)
+	}
 	if o.listen != nil {
 		o.listen.Close()
 	}

@@ -34,11 +34,17 @@ const (
 	controlName = "control"
 )
 
+// Reaper ends and removes what a backend outside of this process, such as
+// containerd, has of a run that is over, by what stands in the run's directory.
+// After an error the directory stays, for whoever looks next. A nil Reaper is for
+// runs that have nothing of the kind.
+type Reaper func(dir string) error
+
 // List returns the live runs, oldest first, and removes what others have left.
 // Runs that cannot be read are told in the error, beside the rest. Without the
 // runtime directory there is none.
-func List(runtime string) ([]*Run, error) {
-	paths, err := sweep(runtime)
+func List(runtime string, reap Reaper) ([]*Run, error) {
+	paths, err := sweep(runtime, reap)
 	bad := []error{err}
 	var list []*Run
 	for _, path := range paths {
@@ -55,8 +61,8 @@ func List(runtime string) ([]*Run, error) {
 }
 
 // Sweep removes what killed launchers have left.
-func Sweep(runtime string) error {
-	_, err := sweep(runtime)
+func Sweep(runtime string, reap Reaper) error {
+	_, err := sweep(runtime, reap)
 	return err
 }
 
@@ -65,7 +71,7 @@ func Sweep(runtime string) error {
 const makingTime = 5 * time.Second
 
 // sweep returns the directories of live runs, and removes the others.
-func sweep(runtime string) (paths []string, err error) {
+func sweep(runtime string, reap Reaper) (paths []string, err error) {
 	if err := dirs.Check(runtime); errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	} else if err != nil {
@@ -91,7 +97,7 @@ func sweep(runtime string) (paths []string, err error) {
 		case live:
 			paths = append(paths, path)
 		default:
-			bury(path)
+			bury(path, reap)
 		}
 	}
 	return paths, errors.Join(bad...)
@@ -99,7 +105,7 @@ func sweep(runtime string) (paths []string, err error) {
 
 // bury removes what a launcher has left that was killed, and has its journal say
 // so.
-func bury(path string) {
+func bury(path string, reap Reaper) {
 	if r, err := read(path); err == nil {
 		native.Sweep(r.Cgroups...)
 		// A journal that is not there any more, or cannot be written, keeps
@@ -108,7 +114,9 @@ func bury(path string) {
 			Kind: journal.LauncherDied, Detail: fmt.Sprintf("mcpbox, process %d, was killed or has crashed, and the server has ended with it", r.Launcher.PID),
 		})
 	}
-	os.RemoveAll(path)
+	if reap == nil || reap(path) == nil {
+		os.RemoveAll(path)
+	}
 }
 
 // locked reports whether the launcher of a run lives. The look is a shared lock,

@@ -43,14 +43,14 @@ func state(id string) State {
 
 func TestRun(t *testing.T) {
 	runtime := filepath.Join(t.TempDir(), strings.Repeat("long", 30), "mcpbox")
-	if list, err := List(runtime); err != nil || list != nil {
+	if list, err := List(runtime, nil); err != nil || list != nil {
 		t.Fatalf("%v, %v", list, err)
 	}
 	o, err := Create(runtime, "1f0c9a7e")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if list, err := List(runtime); err != nil || len(list) > 0 {
+	if list, err := List(runtime, nil); err != nil || len(list) > 0 {
 		t.Errorf("before it is published: %v, %v", list, err)
 	}
 	want := state("1f0c9a7e")
@@ -67,7 +67,7 @@ func TestRun(t *testing.T) {
 	if entries, err := os.ReadDir(filepath.Join(runtime, "1f0c9a7e")); err != nil || len(entries) != 3 {
 		t.Errorf("%v, %v", entries, err)
 	}
-	list, err := List(runtime)
+	list, err := List(runtime, nil)
 	if err != nil || len(list) != 1 {
 		t.Fatalf("%v, %v", list, err)
 	}
@@ -99,11 +99,11 @@ func TestRun(t *testing.T) {
 	if r.Await(10 * time.Millisecond) {
 		t.Error("it has ended")
 	}
-	time.AfterFunc(20*time.Millisecond, o.Remove)
+	time.AfterFunc(20*time.Millisecond, func() { o.Remove(nil) })
 	if !r.Await(time.Minute) {
 		t.Error("it has not ended")
 	}
-	if list, err := List(runtime); err != nil || len(list) > 0 {
+	if list, err := List(runtime, nil); err != nil || len(list) > 0 {
 		t.Errorf("afterwards: %v, %v", list, err)
 	}
 	if entries, err := os.ReadDir(runtime); err != nil || len(entries) > 0 {
@@ -127,7 +127,7 @@ func TestStale(t *testing.T) {
 	if _, err := out.Read(make([]byte, 3)); err != nil {
 		t.Fatal(err)
 	}
-	list, err := List(runtime)
+	list, err := List(runtime, nil)
 	if err != nil || len(list) != 1 {
 		t.Fatalf("%v, %v", list, err)
 	}
@@ -140,10 +140,10 @@ func TestStale(t *testing.T) {
 	for i := range 8 { // they do not take each other for it
 		wg.Go(func() {
 			if i%2 == 0 {
-				if err := Sweep(runtime); err != nil {
+				if err := Sweep(runtime, nil); err != nil {
 					t.Error(err)
 				}
-			} else if list, err := List(runtime); err != nil || len(list) > 0 {
+			} else if list, err := List(runtime, nil); err != nil || len(list) > 0 {
 				t.Errorf("%v, %v", list, err)
 			}
 		})
@@ -170,7 +170,7 @@ func TestUnlocked(t *testing.T) {
 	if err := os.Chtimes(filepath.Join(runtime, "00000001"), old, old); err != nil {
 		t.Fatal(err)
 	}
-	if list, err := List(runtime); err != nil || len(list) > 0 {
+	if list, err := List(runtime, nil); err != nil || len(list) > 0 {
 		t.Fatalf("%v, %v", list, err)
 	}
 	entries, err := os.ReadDir(runtime)
@@ -186,7 +186,7 @@ func TestBadState(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer good.Remove()
+	defer good.Remove(nil)
 	if err := good.Publish(state("00000000")); err != nil {
 		t.Fatal(err)
 	}
@@ -194,7 +194,7 @@ func TestBadState(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer o.Remove()
+	defer o.Remove(nil)
 	foreign := state("00000000")
 	group, self, machine, name := state("00000001"), state("00000001"), state("00000001"), state("00000001")
 	group.Box.PID, self.Launcher.PID, machine.Box.PID, name.Name = -1, 0, 1, "../x"
@@ -202,7 +202,7 @@ func TestBadState(t *testing.T) {
 		if err := o.Publish(s); err != nil {
 			t.Fatal(err)
 		}
-		if list, err := List(runtime); err == nil || !strings.Contains(err.Error(), "run 00000001: ") || len(list) != 1 {
+		if list, err := List(runtime, nil); err == nil || !strings.Contains(err.Error(), "run 00000001: ") || len(list) != 1 {
 			t.Errorf("%+v: %v, %v", s, list, err)
 		}
 	}
@@ -211,14 +211,14 @@ func TestBadState(t *testing.T) {
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if list, err := List(runtime); err == nil || len(list) != 1 {
+		if list, err := List(runtime, nil); err == nil || len(list) != 1 {
 			t.Errorf("%q: %v, %v", text, list, err)
 		}
 	}
 	if err := errors.Join(os.Remove(file), unix.Mkfifo(file, 0o600)); err != nil {
 		t.Fatal(err)
 	}
-	if list, err := List(runtime); err == nil || len(list) != 1 { // and does not hang
+	if list, err := List(runtime, nil); err == nil || len(list) != 1 { // and does not hang
 		t.Errorf("a pipe: %v, %v", list, err)
 	}
 }
@@ -233,7 +233,7 @@ func TestForeignPlace(t *testing.T) {
 	if _, err := Create(runtime, "00000001"); !errors.As(err, &not) {
 		t.Errorf("error %v", err)
 	}
-	if _, err := List(runtime); !errors.As(err, &not) {
+	if _, err := List(runtime, nil); !errors.As(err, &not) {
 		t.Errorf("error %v", err)
 	}
 	if os.Geteuid() == 0 {
@@ -243,7 +243,7 @@ func TestForeignPlace(t *testing.T) {
 		if _, err := Create(runtime, "00000001"); !errors.As(err, &not) {
 			t.Errorf("error %v", err)
 		}
-		if _, err := List(runtime); !errors.As(err, &not) {
+		if _, err := List(runtime, nil); !errors.As(err, &not) {
 			t.Errorf("error %v", err)
 		}
 	}
@@ -261,7 +261,7 @@ func TestCreateTwice(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer o.Remove()
+	defer o.Remove(nil)
 	if _, err := Create(runtime, "00000001"); !errors.Is(err, fs.ErrExist) {
 		t.Errorf("error %v", err)
 	}
