@@ -54,6 +54,24 @@ func TestMemory(t *testing.T) {
 	})
 }
 
+// Nor does a server get past its limit that takes seconds to be measured.
+func TestSlowMeasure(t *testing.T) {
+	const limit = 256
+	inEach(t, func(t *testing.T, p place) {
+		args := []string{"pieces", "%out/count", "12", "20000", "2048"}
+		a := &attack{t: t, place: p, flags: []string{"--pids", "1024", "--memory", fmt.Sprintf("%dMiB", limit)}}
+		code, last := a.run(args...)
+		taken := a.counted()/mib + 32 // what is shared
+		t.Logf("%d MiB of %d taken, the journal says %d", taken, limit, last.Peak/mib)
+		if code != 137 || !strings.HasPrefix(last.Reason, "killed: used ") || last.Limit != limit*mib {
+			t.Errorf("code %d, %+v, stdout %q, stderr %q", code, last, a.stdout.String(), a.stderr.String())
+		}
+		if taken > limit*(100+p.over())/100 {
+			t.Errorf("killed at %d MiB of %d", taken, limit)
+		}
+	})
+}
+
 // Files that are mapped do not use up memory: the kernel writes them back.
 func TestMappedFile(t *testing.T) {
 	inEach(t, func(t *testing.T, p place) {

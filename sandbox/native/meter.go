@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"time"
 
 	"github.com/mcpbox/mcpbox/sandbox/native/internal/wire"
 	"golang.org/x/sys/unix"
@@ -25,8 +26,9 @@ type meter struct {
 	// shmem is how much memory of this kind the rest of the machine takes, at
 	// least.
 	shmem int64
-	// overcounts is that a look has found far more than there was.
+	// overcounts is that a look has found far more than there was, which was used.
 	overcounts bool
+	used       int64
 }
 
 func newMeter(b *box, mounts []wire.Mount) *meter {
@@ -74,7 +76,8 @@ func (m *meter) onTmpfs() (sum int64) {
 	return sum
 }
 
-// look finds quickly what the box takes at most. With all, it looks for the
+// look finds quickly what the box takes at most. Where it is not found before the
+// box can have reached its limit, that is what it takes. With all, it looks for the
 // processes everywhere.
 func (m *meter) look(all bool) (int64, error) {
 	list, err := m.members(all)
@@ -88,18 +91,33 @@ func (m *meter) look(all bool) (int64, error) {
 		sum += s.anon + s.swap + s.tables + s.shmem
 		shared += s.shmem
 	}
-	return sum + m.unmapped(list, held+shared, 0), nil
+	limit := m.box.limits.Memory
+	if sum >= limit {
+		return sum, nil // there is no need to look for more
+	}
+	end := time.Now().Add(lookAgain(limit - sum))
+	late := func() bool { return time.Now().After(end) }
+	if sum += m.unmapped(list, held+shared, 0, late); late() {
+		return max(sum, limit), nil // it may have taken that meanwhile
+	}
+	return sum, nil
 }
 
-// measure finds what the box takes. What processes share counts once.
-func (m *meter) measure() (int64, error) {
+// measure finds what the box takes. What processes share counts once. It takes as
+// long as there are mappings; past end, unless that is zero, it gives up, and what it
+// has found is not the whole.
+func (m *meter) measure(end time.Time) (used int64, whole bool, err error) {
 	list, err := m.box.members()
 	if err != nil {
-		return 0, err
+		return 0, false, err
 	}
+	late := func() bool { return !end.IsZero() && time.Now().After(end) }
 	sum, mapped := m.onTmpfs(), int64(0)
 	held := sum
 	for _, pid := range list {
+		if late() {
+			return sum, false, nil
+		}
 		r := readRollup(pid)
 		s := readStatus(pid)
 		sum += r.anon + r.swap + s.tables + r.shmem
@@ -108,10 +126,14 @@ func (m *meter) measure() (int64, error) {
 	if mapped > 0 && held > 0 {
 		// Files on a tmpfs that are mapped have been counted twice.
 		for _, pid := range list {
+			if late() {
+				return sum, false, nil
+			}
 			sum -= mappedFrom(pid, m.dev)
 		}
 	}
-	return sum + m.unmapped(list, held+mapped, mapped), nil
+	sum += m.unmapped(list, held+mapped, mapped, late)
+	return sum, !late(), nil
 }
 
 // members lists the processes of the box. Not all are those that descend from

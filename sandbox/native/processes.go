@@ -28,6 +28,9 @@ func (b *box) namespace() (string, error) {
 		return "", os.ErrProcessDone
 	}
 	ns, err := pidNamespace(b.pid)
+	if s, e := readStat(fmt.Sprintf("/proc/%d/stat", b.pid)); err != nil && e == nil && (s.state == 'Z' || s.state == 'X') {
+		return "", os.ErrProcessDone // and has not been waited for yet
+	}
 	// PID 1 may have been reaped a moment ago: then its number means nothing.
 	if unix.PidfdSendSignal(b.pidfd, 0, nil, 0) == unix.ESRCH {
 		return "", os.ErrProcessDone
@@ -176,4 +179,47 @@ func resident(dir string) int64 {
 		return 0
 	}
 	return rss * int64(os.Getpagesize())
+}
+
+// activity is a number that stays the same as long as nothing of the box runs: of its
+// threads, of how often they have been taken from a processor, and of the time that
+// they have had one, which shows those that stay on it.
+func (b *box) activity() (n int64, err error) {
+	list, err := b.members()
+	if err != nil {
+		return 0, err
+	}
+	for _, pid := range list {
+		tasks := fmt.Sprintf("/proc/%d/task", pid)
+		dir, err := os.Open(tasks)
+		if err != nil {
+			continue
+		}
+		threads, _ := dir.Readdirnames(-1)
+		dir.Close()
+		for _, tid := range threads {
+			n += 1 + switchesOf(tasks+"/"+tid+"/status")
+			if s, err := readStat(tasks + "/" + tid + "/stat"); err == nil {
+				n += int64(s.cpu)
+			}
+		}
+	}
+	return n, nil
+}
+
+// switchesOf is how often a thread has been taken from a processor
+// (proc_pid_status(5)).
+func switchesOf(file string) (n int64) {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return 0
+	}
+	for line := range bytes.Lines(data) {
+		name, value, _ := bytes.Cut(line, []byte{':'})
+		if bytes.HasSuffix(name, []byte("voluntary_ctxt_switches")) { // both kinds
+			k, _ := strconv.ParseInt(string(bytes.TrimSpace(value)), 10, 64)
+			n += k
+		}
+	}
+	return n
 }

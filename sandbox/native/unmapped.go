@@ -20,8 +20,9 @@ import (
 const suspicious = 32 << 20
 
 // unmapped is how much of it the processes hold: known is what they are known to,
-// of which mapped is in mappings.
-func (m *meter) unmapped(list []int, known, mapped int64) int64 {
+// of which mapped is in mappings. To look for it takes long; once it is late, it is
+// not looked for any more.
+func (m *meter) unmapped(list []int, known, mapped int64, late func() bool) int64 {
 	grown := machineShmem() - known - m.shmem
 	m.shmem += min(grown, 0) // others have given something back
 	if grown < suspicious {
@@ -30,6 +31,9 @@ func (m *meter) unmapped(list []int, known, mapped int64) int64 {
 	held := -mapped
 	seen := map[[2]uint64]bool{}
 	for _, pid := range list {
+		if late() {
+			break
+		}
 		held += memfds(pid, seen) + sharedMappings(pid)
 	}
 	return min(grown, max(held, 0))

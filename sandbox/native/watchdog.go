@@ -66,36 +66,74 @@ func (b *box) watchMemory(mounts []wire.Mount) {
 
 // lookAgain is how long a box needs at least to take that much more.
 func lookAgain(headroom int64) time.Duration {
-	rate := fillRate * int64(min(runtime.NumCPU(), 8))
-	d := time.Duration(float64(headroom) / float64(rate) * float64(time.Second))
+	d := time.Duration(float64(headroom) / rate() * float64(time.Second))
 	return min(max(d, shortestLook), longestLook)
 }
+
+// rate is how many bytes the machine can fill in a second.
+func rate() float64 { return fillRate * float64(min(runtime.NumCPU(), 8)) }
+
+// restTime is for how long a box is waited for to come to rest.
+const restTime = 100 * time.Millisecond
 
 // settle measures a box that seems to have reached its limit, and has it go on if
 // it has not.
 func (b *box) settle(m *meter) (int64, error) {
 	if m.overcounts {
 		// It shares so much that the cheap look says nothing. Stopping it each
-		// time would slow it down.
-		if used, err := m.measure(); err != nil || used < b.limits.Memory {
+		// time would slow it down, so it is measured as it runs, if that is done
+		// before it can have filled what is left to it.
+		used, whole, err := m.measure(time.Now().Add(lookAgain(b.limits.Memory - m.used)))
+		if err != nil || whole && used < b.limits.Memory {
+			m.used = used
 			return used, err
 		}
 	}
 	b.freezing.Lock()
 	defer b.freezing.Unlock()
 	if !b.frozen {
-		// Once is enough: who wakes others is measured while it runs.
-		if _, err := b.stop(); err != nil {
-			return 0, err
+		// Who wakes others is measured while it runs.
+		for end := time.Now().Add(restTime); ; time.Sleep(shortestLook) {
+			if awake, err := b.stop(); err != nil {
+				return 0, err
+			} else if !awake || time.Now().After(end) {
+				break
+			}
 		}
 	}
-	used, err := m.measure()
+	used, err := b.measureAtRest(func() (int64, error) {
+		used, _, err := m.measure(time.Time{})
+		return used, err
+	})
 	if err == nil && used >= b.limits.Memory {
 		return used, nil
 	}
-	m.overcounts = true
+	m.overcounts, m.used = true, used
 	if !b.frozen {
 		b.resume()
 	}
 	return used, err
+}
+
+// measureAtRest measures a stopped box. A server with very many mappings makes that
+// take seconds, in which processes that wake each other can take anything: where
+// that may be too much, and something has run, nothing is known, and the box is taken
+// to have reached its limit.
+func (b *box) measureAtRest(measure func() (int64, error)) (int64, error) {
+	for range 3 { // a call into the kernel may have ended meanwhile, which is no running
+		before, err := b.activity()
+		if err != nil {
+			return 0, err
+		}
+		began := time.Now()
+		used, err := measure()
+		more := int64(time.Since(began).Seconds() * rate())
+		if err != nil || used >= b.limits.Memory || used+more < b.limits.Memory {
+			return used, err
+		}
+		if after, err := b.activity(); err != nil || after == before {
+			return used, err
+		}
+	}
+	return b.limits.Memory, nil
 }

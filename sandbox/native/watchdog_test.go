@@ -3,6 +3,7 @@ package native
 import (
 	"os"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 )
@@ -55,5 +56,42 @@ func TestReadMemory(t *testing.T) {
 	}
 	if machineShmem() < 0 || readStatus(1<<30) != (status{}) {
 		t.Error("what is not there has memory")
+	}
+}
+
+// What a measurement says of a box that did not stand still counts only as far as
+// the box cannot have got to its limit meanwhile.
+func TestMeasureAtRest(t *testing.T) {
+	for name, script := range map[string]string{
+		"waits": "echo up; sleep 600", "sleeps and wakes": "echo up; while :; do sleep 0.001; done", "spins": "echo up; while :; do :; done",
+	} {
+		t.Run(strings.ReplaceAll(name, " ", "-"), func(t *testing.T) {
+			b := startTicker(t, script).Box.(*box)
+			m := newMeter(b, nil)
+			used, whole, err := m.measure(time.Time{})
+			if err != nil || !whole || used <= 0 {
+				t.Fatal(used, whole, err)
+			}
+			if _, whole, err := m.measure(time.Now().Add(-time.Second)); whole || err != nil {
+				t.Errorf("late, and whole: %v", err)
+			}
+			took := 500 * time.Millisecond // in which gigabytes can be filled
+			slow := func() (int64, error) { time.Sleep(took); return used, nil }
+			b.limits.Memory = used + 1<<30
+			if got, err := b.measureAtRest(slow); err != nil || (got == b.limits.Memory) != (name != "waits") {
+				t.Errorf("%d, %v: it was not stopped, and may have reached %d", got, err, b.limits.Memory)
+			}
+			if err := b.stopAll(); err != nil {
+				t.Fatal(err)
+			}
+			if got, err := b.measureAtRest(slow); err != nil || got != used {
+				t.Errorf("%d, %v: it stands still at %d", got, err, used)
+			}
+			b.resume()
+			took = 0
+			if got, err := b.measureAtRest(slow); err != nil || got != used {
+				t.Errorf("%d, %v: it runs, but cannot have taken so much", got, err)
+			}
+		})
 	}
 }

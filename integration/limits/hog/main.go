@@ -37,6 +37,10 @@ func main() {
 		memory(arg(1), arg(2), number(arg(3)), int64(number(arg(4)))<<20)
 	case "fill":
 		fill(arg(1), arg(2), int64(number(arg(3)))<<20)
+	case "pieces":
+		pieces(arg(1), number(arg(2)), number(arg(3)), int64(number(arg(4)))<<20)
+	case "piece":
+		piece(number(arg(1)))
 	case "forks":
 		forks(count(arg(1)))
 	case "threads":
@@ -243,5 +247,48 @@ func daemon(depth string) {
 	for sig := unix.Signal(1); sig < 32; sig++ {
 		ignore(sig)
 	}
+	sleep()
+}
+
+// shareSize is what pieces share.
+const shareSize = 32 << 20
+
+// pieces has n processes share memory, so that it seems to be much, and each of them
+// have so many mappings that it takes long to measure them. Then it takes memory
+// that it does not share.
+func pieces(file string, n, mappings int, most int64) {
+	count(file)
+	fd, err := unix.MemfdCreate("hog", 0)
+	must(err)
+	shared := os.NewFile(uintptr(fd), "hog")
+	must(shared.Truncate(shareSize))
+	for range n {
+		cmd := exec.Command(os.Args[0], "piece", strconv.Itoa(mappings))
+		cmd.ExtraFiles, cmd.Stderr = []*os.File{shared}, os.Stderr
+		ready, err := cmd.StdoutPipe()
+		must(err)
+		must(cmd.Start())
+		if _, err := ready.Read(make([]byte, 1)); err != nil {
+			fail("hog: piece: %v", err)
+		}
+	}
+	fmt.Println("ready")
+	fill("private", file, most)
+}
+
+// piece is one of those processes.
+func piece(mappings int) {
+	m, err := unix.Mmap(3, 0, shareSize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	must(err)
+	for i := 0; i < len(m); i += 4096 {
+		m[i] = 1
+	}
+	const page = 4096
+	all, err := unix.Mmap(-1, 0, 2*mappings*page, unix.PROT_NONE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS|unix.MAP_NORESERVE)
+	must(err)
+	for at := 0; at < len(all); at += 2 * page {
+		must(unix.Mprotect(all[at:at+page], unix.PROT_READ))
+	}
+	fmt.Println("ready")
 	sleep()
 }
