@@ -86,7 +86,9 @@ func newSpawn(files []*os.File, ready, gate, gateEnd *os.File) *C.struct_spawn {
 	s := (*C.struct_spawn)(C.calloc(1, C.sizeof_struct_spawn))
 	s.path = C.CString(fmt.Sprintf("/proc/self/fd/%d", wire.FDInit))
 	s.argv[0], s.argv[1] = C.CString(wire.Arg0), C.CString(wire.Stage1)
-	s.envp[0], s.envp[1] = C.CString(wire.StageEnv[0]), C.CString(wire.StageEnv[1])
+	for i, text := range wire.StageEnv {
+		s.envp[i] = C.CString(text)
+	}
 	for i, f := range files {
 		s.fds[i] = C.int(f.Fd())
 	}
@@ -100,7 +102,7 @@ func newSpawn(files []*os.File, ready, gate, gateEnd *os.File) *C.struct_spawn {
 }
 
 func freeSpawn(s *C.struct_spawn) {
-	for _, text := range []*C.char{s.path, s.argv[0], s.argv[1], s.envp[0], s.envp[1]} {
+	for _, text := range []*C.char{s.path, s.argv[0], s.argv[1], s.envp[0], s.envp[1], s.envp[2]} {
 		C.free(unsafe.Pointer(text))
 	}
 	C.free(unsafe.Pointer(s))

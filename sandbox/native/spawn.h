@@ -5,7 +5,7 @@ enum { SPAWN_FDS = 7 };
 
 struct spawn {
 	const char *path;
-	char *argv[3], *envp[3];
+	char *argv[3], *envp[4]; // the last of each is NULL
 	int fds[SPAWN_FDS];
 	int ready; // the child writes a byte when it waits for its maps
 	int go;    // and reads one when they are written

@@ -52,7 +52,7 @@ const (
 
 // StageEnv is the environment of both stages: they allocate a few hundred
 // kilobytes, once, and do one thing at a time. The server gets the plan's instead.
-var StageEnv = []string{"GOGC=off", "GOMAXPROCS=1"}
+var StageEnv = append([]string{"GOGC=off", "GOMAXPROCS=1"}, raceEnv...)
 
 // Plan is all that the stages need to know.
 type Plan struct {
