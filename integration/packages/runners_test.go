@@ -134,51 +134,25 @@ func newUser(t *testing.T, uid int) *user {
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	u := &user{t: t, uid: uid, home: dir, work: filepath.Join(dir, "project")}
+	u.own(dir)
 	u.clean()
-	if err := os.Chown(dir, uid, uid); err != nil {
-		t.Fatal(err)
-	}
 	return u
 }
 
 // clean makes the project new.
 func (u *user) clean() {
 	u.t.Helper()
-	if err := os.RemoveAll(u.work); err != nil {
-		u.t.Fatal(err)
-	}
-	if err := os.Mkdir(u.work, 0o755); err != nil {
-		u.t.Fatal(err)
-	}
-	readme := filepath.Join(u.work, "README.md")
-	if err := os.WriteFile(readme, []byte("# A project\n"), 0o644); err != nil {
-		u.t.Fatal(err)
-	}
-	for _, path := range []string{u.work, readme} {
-		if err := os.Chown(path, u.uid, u.uid); err != nil {
-			u.t.Fatal(err)
-		}
-	}
+	u.write(filepath.Join(u.dir(filepath.Base(u.work)), "README.md"), "# A project\n")
 }
 
 // observe runs a server and says what a client sees of it, and what came on
 // stderr. alone is in a network namespace in which there is nothing.
 func (u *user) observe(s servers.Server, p servers.Place, argv, env []string, alone bool) (*servers.Observation, string) {
 	u.t.Helper()
-	cmd := exec.Command(argv[0], argv[1:]...)
-	cmd.Dir = u.work
-	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + u.home, "LANG=C.UTF-8"}, env...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{}
-	if os.Geteuid() == 0 && u.uid != 0 {
-		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: uint32(u.uid), Gid: uint32(u.uid)}
-	}
+	cmd := u.command(u.work, argv[0], argv[1:]...)
+	cmd.Env = append(cmd.Env, env...)
 	if alone {
-		cmd.SysProcAttr.Cloneflags = syscall.CLONE_NEWNET
-		if os.Geteuid() != 0 {
-			cmd.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
-			cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: os.Geteuid(), HostID: os.Geteuid(), Size: 1}}
-			cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{ContainerID: os.Getegid(), HostID: os.Getegid(), Size: 1}}
-		}
+		u.alone(cmd)
 	}
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
@@ -189,6 +163,57 @@ func (u *user) observe(s servers.Server, p servers.Place, argv, env []string, al
 		u.t.Fatalf("%q: %v\n%s", argv, err, stderr.String())
 	}
 	return seen, stderr.String()
+}
+
+// command is a program as this user runs it.
+func (u *user) command(dir, name string, args ...string) *exec.Cmd {
+	cmd := exec.Command(name, args...)
+	cmd.Dir, cmd.Env = dir, []string{"PATH=" + os.Getenv("PATH"), "HOME=" + u.home, "LANG=C.UTF-8"}
+	cmd.SysProcAttr = &syscall.SysProcAttr{}
+	if os.Geteuid() == 0 && u.uid != 0 {
+		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: uint32(u.uid), Gid: uint32(u.uid)}
+	}
+	return cmd
+}
+
+// alone has a command run in a network namespace in which there is nothing.
+func (u *user) alone(cmd *exec.Cmd) {
+	cmd.SysProcAttr.Cloneflags = syscall.CLONE_NEWNET
+	if os.Geteuid() != 0 {
+		cmd.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
+		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: os.Geteuid(), HostID: os.Geteuid(), Size: 1}}
+		cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{ContainerID: os.Getegid(), HostID: os.Getegid(), Size: 1}}
+	}
+}
+
+// dir is a new directory of the user's, in the place of one with that name.
+func (u *user) dir(name string) string {
+	u.t.Helper()
+	path := filepath.Join(u.home, name)
+	if err := os.RemoveAll(path); err != nil {
+		u.t.Fatal(err)
+	}
+	if err := os.Mkdir(path, 0o755); err != nil {
+		u.t.Fatal(err)
+	}
+	u.own(path)
+	return path
+}
+
+// write makes a file of the user's.
+func (u *user) write(path, content string) {
+	u.t.Helper()
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		u.t.Fatal(err)
+	}
+	u.own(path)
+}
+
+func (u *user) own(path string) {
+	u.t.Helper()
+	if err := os.Chown(path, u.uid, u.uid); err != nil && os.Geteuid() == 0 {
+		u.t.Fatal(err)
+	}
 }
 
 func same(t *testing.T, what string, bare, boxed any) {
