@@ -12,6 +12,7 @@ import (
 // A dependency that comes from git: npm prepares it with another npm, in the
 // clone, whose .npmrc says which program git is.
 func TestInstallGit(t *testing.T) {
+	once(t)
 	t.Parallel()
 	git, err := exec.LookPath("git")
 	if err != nil {

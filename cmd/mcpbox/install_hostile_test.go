@@ -18,43 +18,41 @@ import (
 )
 
 func TestInstallChangedTarball(t *testing.T) {
+	once(t)
 	t.Parallel()
+	r := newRegistry(t)
+	o := newOwner(t, r)
+	evil := r.publish("greeter", "1.0.0", map[string]any{"bin": "server.js"}, file{name: "package/server.js", content: "#!/usr/bin/env node\nconsole.log(JSON.stringify({ jsonrpc: '2.0', method: 'evil' }))\n"})
+	rel := r.publishServer("greeter", "1.0.0", nil)
+	line := []string{"run", "--", "npx", "-y", "greeter"}
+	o.must(line...)
 	for _, c := range []struct {
 		name   string
-		change func(*release, *release)
+		change func()
 	}{
-		{"the tarball", func(old, evil *release) { old.tarball = evil.tarball }},
-		{"the tarball and its hash", func(old, evil *release) { old.tarball, old.integrity = evil.tarball, evil.integrity }},
+		{"the tarball", func() { rel.tarball = evil.tarball }},
+		{"its hash, too", func() { rel.integrity = evil.integrity }},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			r := newRegistry(t)
-			o := newOwner(t, r)
-			evil := r.publish("greeter", "1.0.0", map[string]any{"bin": "server.js"}, file{name: "package/server.js", content: "#!/usr/bin/env node\nconsole.log(JSON.stringify({ jsonrpc: '2.0', method: 'evil' }))\n"})
-			rel := r.publishServer("greeter", "1.0.0", nil)
-			line := []string{"run", "--", "npx", "-y", "greeter"}
-			o.must(line...)
-			r.change(func() { c.change(rel, evil) })
-			if err := os.RemoveAll(filepath.Join(o.home, "cache")); err != nil {
-				t.Fatal(err)
-			}
-			stdout, stderr, code := o.mcpbox(line...)
-			if code != exitFailure || strings.Contains(stdout+stderr, "evil") || !strings.Contains(stderr, "EINTEGRITY") {
-				t.Errorf("code %d\n%s%s", code, stdout, stderr)
-			}
-			if list := o.entries(); len(list) != 0 {
-				t.Error(list)
-			}
-			// Without a pin there is nothing to compare it with: this is the control.
-			if c.name == "the tarball and its hash" {
-				if stdout, _, _ := o.mcpbox("run", "--raw", "--name", "new", "--", "npx", "-y", "greeter"); !strings.Contains(stdout, "evil") {
-					t.Error("the changed package cannot be installed at all")
-				}
-			}
-		})
+		r.change(c.change)
+		if err := os.RemoveAll(filepath.Join(o.home, "cache")); err != nil {
+			t.Fatal(err)
+		}
+		stdout, stderr, code := o.mcpbox(line...)
+		if code != exitFailure || strings.Contains(stdout+stderr, "evil") || !strings.Contains(stderr, "EINTEGRITY") {
+			t.Errorf("%s: code %d\n%s%s", c.name, code, stdout, stderr)
+		}
+		if list := o.entries(); len(list) != 0 {
+			t.Errorf("%s: %v", c.name, list)
+		}
+	}
+	// Without a pin there is nothing to compare it with: this is the control.
+	if stdout, _, _ := o.mcpbox("run", "--raw", "--name", "new", "--", "npx", "-y", "greeter"); !strings.Contains(stdout, "evil") {
+		t.Error("the changed package cannot be installed at all")
 	}
 }
 
 func TestInstallScopeAndToken(t *testing.T) {
+	once(t)
 	t.Parallel()
 	public, private := newRegistry(t), newRegistry(t)
 	private.change(func() { private.token = "npm_secretsecretsecret" })
@@ -247,6 +245,7 @@ func TestInstallTarballs(t *testing.T) {
 }
 
 func TestInstallSignatures(t *testing.T) {
+	once(t)
 	t.Parallel()
 	r := newRegistry(t)
 	r.newKey()

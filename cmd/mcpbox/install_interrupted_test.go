@@ -91,11 +91,12 @@ func (o *owner) entriesOnly() []string {
 
 // A package over the limit is stopped, and so is one for which there is no room.
 func TestInstallTooLarge(t *testing.T) {
+	once(t)
 	r := newRegistry(t)
 	o := newOwner(t, r)
 	r.publishServer("greeter", "1.0.0", map[string]any{"dependencies": map[string]string{"huge": "1"}})
-	r.publish("huge", "1.0.0", nil, file{name: "package/data", content: strings.Repeat(strings.Repeat("\x00", 1<<16)+random(200), 1<<10)})
-	if n := len(r.packages["huge"].versions["1.0.0"].tarball); n > 1<<20 {
+	r.publish("huge", "1.0.0", nil, file{name: "package/data", content: strings.Repeat(strings.Repeat("\x00", 1<<16)+random(200), 1<<8)})
+	if n := len(r.packages["huge"].versions["1.0.0"].tarball); n > 1<<18 {
 		t.Fatalf("%d bytes do not make a bomb", n)
 	}
 	for _, e := range o.env {
@@ -117,18 +118,18 @@ func TestInstallTooLarge(t *testing.T) {
 	defer null.Close()
 	in := &installation{
 		console: console{in: null, out: null, err: null}, dirs: own, host: host, store: packages.Open(own), server: "greeter", policyFile: "x.toml",
-		request: &packages.Request{Kind: packages.NPM, Packages: []packages.Spec{{Name: "greeter"}}, Runner: "npx"}, limit: 32 << 20,
+		request: &packages.Request{Kind: packages.NPM, Packages: []packages.Spec{{Name: "greeter"}}, Runner: "npx"}, limit: 8 << 20,
 	}
 	_, err = in.install(context.Background())
-	if err == nil || !strings.Contains(err.Error(), "more than 32 MiB") {
-		t.Errorf("32 MiB: %v", err)
+	if err == nil || !strings.Contains(err.Error(), "more than 8 MiB") {
+		t.Errorf("8 MiB: %v", err)
 	}
 	if list := o.entries(); len(list) > 0 {
 		t.Error(list)
 	}
-	in.limit = 128 << 20
+	in.limit = 32 << 20
 	if _, err := in.install(context.Background()); err != nil {
-		t.Errorf("128 MiB: %v", err)
+		t.Errorf("32 MiB: %v", err)
 	}
 	if list := o.entries(); len(list) != 1 {
 		t.Error(list)
@@ -180,6 +181,7 @@ exit $code`
 // Who waits for another's installation does not take what it would not have made:
 // from another registry, or with scripts that its own policy does not name.
 func TestInstallNotTogether(t *testing.T) {
+	once(t)
 	t.Parallel()
 	r, other := newRegistry(t), newRegistry(t)
 	o := newOwner(t, r)

@@ -18,6 +18,16 @@ type owner struct {
 	env  []string
 }
 
+// once skips a test in a short run: scripts/test runs all tests a second time, as
+// an ordinary user, but not those for which it is the same who runs them, because
+// they are about what a registry sends, and take long.
+func once(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("a short run: it is the same for every user")
+	}
+}
+
 func newOwner(t *testing.T, r *registry) *owner {
 	t.Helper()
 	if _, err := exec.LookPath("npm"); err != nil {

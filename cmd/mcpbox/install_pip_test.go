@@ -193,6 +193,7 @@ func TestInstallPython(t *testing.T) {
 
 // What comes as source runs its own code to be built: it is not installed.
 func TestInstallPythonSource(t *testing.T) {
+	once(t)
 	t.Parallel()
 	x := newIndex(t)
 	o := newPythonOwner(t, x)
@@ -223,6 +224,7 @@ func TestInstallPythonSource(t *testing.T) {
 // Nor is what a wheel's metadata name by address, which --only-binary does not
 // concern.
 func TestInstallPythonAddress(t *testing.T) {
+	once(t)
 	t.Parallel()
 	x := newIndex(t)
 	o := newPythonOwner(t, x)
@@ -274,6 +276,7 @@ func TestFileHosts(t *testing.T) {
 
 // An index that sends pip to a service of this machine.
 func TestInstallPythonElsewhere(t *testing.T) {
+	once(t)
 	t.Parallel()
 	other := newIndex(t)
 	x := newIndex(t)

@@ -18,6 +18,7 @@ func quarantined(t *testing.T, what, stderr string, code int) {
 
 // Of a server in quarantine nothing is fetched, installed or started.
 func TestInstallQuarantined(t *testing.T) {
+	once(t)
 	t.Parallel()
 	r := newRegistry(t)
 	o := newOwner(t, r)

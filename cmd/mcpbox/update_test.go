@@ -7,6 +7,7 @@ import (
 
 // What packages and servers write into the question stays in their own lines.
 func TestUpdateForged(t *testing.T) {
+	once(t)
 	t.Parallel()
 	r := newRegistry(t)
 	o := newOwner(t, r)
