@@ -132,7 +132,9 @@ func TestVerdaccio(t *testing.T) {
 	mallory, ann := public.register("mallory"), private.register("ann")
 	npmrc := fmt.Sprintf("registry=http://%s/\n@corp:registry=http://%s/\n", public.host, private.host)
 	u.write(filepath.Join(u.home, ".npmrc"), npmrc+fmt.Sprintf("//%s/:_authToken=%s\n", private.host, ann))
-	start := func(name string) []string { return []string{box, "run", "--name", name, "--", "npx", "-y", "@corp/greeter"} }
+	start := func(name string) []string {
+		return []string{box, "run", "--name", name, "--", "npx", "-y", "@corp/greeter"}
+	}
 
 	// Dependency confusion: a stranger has a newer one of that name.
 	private.publish(ann, "@corp/greeter", "1.0.0", "good")
