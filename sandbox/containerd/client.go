@@ -12,6 +12,7 @@ import (
 	"time"
 
 	containerd "github.com/containerd/containerd/v2/client"
+	"github.com/containerd/log"
 	"github.com/mcpbox/mcpbox/sandbox"
 )
 
@@ -40,6 +41,10 @@ const dialTimeout = 5 * time.Second
 func Dial(ctx context.Context, address string) (*Client, error) {
 	address, err := find(address)
 	if err != nil {
+		return nil, err
+	}
+	// What goes wrong is in the errors. On stderr mcpbox speaks, and nobody else.
+	if err := log.SetLevel("panic"); err != nil {
 		return nil, err
 	}
 	c, err := containerd.New(address, containerd.WithDefaultNamespace(Namespace), containerd.WithTimeout(dialTimeout))

@@ -13,6 +13,7 @@ import (
 
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/containerd/v2/core/remotes"
 	"github.com/containerd/containerd/v2/pkg/archive/compression"
 	imagespec "github.com/opencontainers/image-spec/specs-go/v1"
 )
@@ -35,6 +36,7 @@ type bounds struct {
 	store content.Store
 
 	mu     sync.Mutex
+	seen   []imagespec.Descriptor
 	layers int
 	bytes  int64
 }
@@ -52,10 +54,11 @@ func (b *bounds) Handle(ctx context.Context, d imagespec.Descriptor) ([]imagespe
 			return nil, fmt.Errorf("it says that %s has %d bytes, which are %d", d.Digest, d.Size, info.Size)
 		}
 	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.seen = append(b.seen, d)
 	switch {
 	case images.IsLayerType(d.MediaType):
-		b.mu.Lock()
-		defer b.mu.Unlock()
 		b.layers++
 		b.bytes += d.Size
 		if b.layers > maxLayers {
@@ -72,6 +75,16 @@ func (b *bounds) Handle(ctx context.Context, d imagespec.Descriptor) ([]imagespe
 		return nil, fmt.Errorf("it is no image that can be run: it has content of the type %q", cut(d.MediaType))
 	}
 	return nil, nil
+}
+
+// forget has containerd drop what it has got of content that turned out to be
+// another, which it would otherwise complete the next time, and find it wrong again.
+func (b *bounds) forget(ctx context.Context, store content.Store) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, d := range b.seen {
+		_ = store.Abort(ctx, remotes.MakeRefKey(ctx, d)) // of which most have been completed
+	}
 }
 
 // total is how much there is to fetch, as far as is known.

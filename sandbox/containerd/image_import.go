@@ -10,10 +10,12 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/containerd/v2/core/images/archive"
+	"github.com/containerd/errdefs"
 	imagespec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
@@ -80,12 +82,28 @@ func abortLeftovers(ctx context.Context, store content.Store) error {
 	}
 	for _, s := range begun {
 		if strings.HasPrefix(s.Ref, "tar-") {
-			if err := store.Abort(ctx, s.Ref); err != nil {
+			if err := abort(ctx, store, s.Ref); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// abort forgets one. containerd may not have noticed yet that whoever wrote it is
+// gone, and then fails, as it finds new files in what it removes.
+func abort(ctx context.Context, store content.Store, ref string) (err error) {
+	for range 20 {
+		if err = store.Abort(ctx, ref); err == nil || errdefs.IsNotFound(err) {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+	return err
 }
 
 // filter copies an archive, of which containerd keeps every file, with the files

@@ -81,8 +81,9 @@ func (c *Client) pull(ctx context.Context, ref, digest string, credentials Crede
 	stop()
 	if err != nil {
 		if cause := context.Cause(ctx); cause != nil {
-			err = cause
+			return nil, cause // and the next attempt goes on from here
 		}
+		b.forget(context.WithoutCancel(ctx), c.c.ContentStore())
 		return nil, err
 	}
 	return c.adopt(ctx, ref, "registry", target)

@@ -1,0 +1,198 @@
+package containerd
+
+import (
+	"bytes"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/mcpbox/mcpbox/integration/image"
+)
+
+// serve starts a registry on the loopback interface, and returns its host and port.
+func serve(t *testing.T, r *image.Registry) string {
+	t.Helper()
+	s := httptest.NewServer(r)
+	t.Cleanup(s.Close)
+	return strings.TrimPrefix(s.URL, "http://")
+}
+
+func push(t *testing.T, r *image.Registry, name, content string) string {
+	t.Helper()
+	digest, err := r.Push(name, packed(t, "", content))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return digest
+}
+
+// TestPull: what a tag means is fetched, unpacked and kept; a tag that moves is
+// another image, and a digest stays what it was.
+func TestPull(t *testing.T) {
+	c, ctx, r := dial(t), t.Context(), new(image.Registry)
+	ref := serve(t, r) + "/team/x:1"
+	one := push(t, r, "team/x:1", "one")
+	if d, err := c.Resolve(ctx, ref, nil); err != nil || d != one {
+		t.Fatalf("the tag means %s, %v", d, err)
+	}
+	im, err := c.Pull(ctx, ref, "", nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if im.Ref != ref || im.Digest != one || im.Source != "registry" || im.Config.Entrypoint[0] != "/app/file" {
+		t.Errorf("%+v", im)
+	}
+	two := push(t, r, "team/x:1", "two")
+	if im, err := c.Image(ctx, ref, ""); err != nil || im.Digest != one {
+		t.Errorf("what is here has changed: %v, %v", im, err)
+	}
+	if im, err := c.Pull(ctx, ref, "", nil, nil); err != nil || im.Digest != two {
+		t.Errorf("pulled anew: %v, %v", im, err)
+	}
+	if err := c.Remove(ctx, im); err != nil {
+		t.Fatal(err)
+	}
+	if im, err := c.Pull(ctx, ref, one, nil, nil); err != nil || im.Digest != one {
+		t.Errorf("by its digest: %v, %v", im, err)
+	}
+	before := len(r.Requests())
+	if _, err := c.Image(ctx, ref, two); err != nil || len(r.Requests()) != before {
+		t.Errorf("an image that is here asks the registry: %v, %v", r.Requests()[before:], err)
+	}
+}
+
+// TestHostileRegistry: each answer is refused with these words, and nothing is left.
+func TestHostileRegistry(t *testing.T) {
+	c, ctx := dial(t), t.Context()
+	isLayer := func(data []byte) bool { return bytes.HasPrefix(data, []byte{0x1f, 0x8b}) }
+	for i, x := range []struct {
+		name, want string
+		send       func(w http.ResponseWriter, req *http.Request, data []byte)
+	}{
+		{"another layer", "", func(w http.ResponseWriter, _ *http.Request, data []byte) {
+			if isLayer(data) {
+				data = bytes.Repeat([]byte("x"), len(data))
+			}
+			w.Write(data)
+		}},
+		{"a layer without an end", "expected size", func(w http.ResponseWriter, req *http.Request, data []byte) {
+			w.Write(data)
+			for isLayer(data) && req.Context().Err() == nil {
+				if _, err := w.Write(data); err != nil {
+					return
+				}
+			}
+		}},
+		{"another manifest", "", func(w http.ResponseWriter, req *http.Request, data []byte) {
+			if strings.Contains(req.URL.Path, "/manifests/") {
+				data = append([]byte(" "), data...)
+			}
+			w.Write(data)
+		}},
+		{"no layer", "not found", func(w http.ResponseWriter, req *http.Request, data []byte) {
+			if isLayer(data) {
+				http.NotFound(w, req)
+				return
+			}
+			w.Write(data)
+		}},
+	} {
+		t.Run(x.name, func(t *testing.T) {
+			r := &image.Registry{Send: x.send}
+			ref := serve(t, r) + "/x:1"
+			push(t, r, "x:1", fmt.Sprint("content ", i))
+			im, err := c.Pull(ctx, ref, "", nil, nil)
+			if err == nil || !strings.Contains(err.Error(), x.want) {
+				t.Errorf("%v, %v\nwant %s", im, err, x.want)
+			}
+			if left, err := c.Images(ctx); err != nil || len(left) > 0 {
+				t.Errorf("left: %v, %v", left, err)
+			}
+			// The control: the same registry, when it behaves.
+			r.Send = nil
+			if im, err := c.Pull(ctx, ref, "", nil, nil); err != nil {
+				t.Error(err)
+			} else if err := c.Remove(ctx, im); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// TestCredentials: a registry is told what the user has for it, and no other
+// registry is.
+func TestCredentials(t *testing.T) {
+	c, ctx := dial(t), t.Context()
+	mine, other := &image.Registry{User: "ann", Password: "s3cret"}, &image.Registry{User: "ann", Password: "s3cret"}
+	at, elsewhere := serve(t, mine), serve(t, other)
+	push(t, mine, "x:1", "mine")
+	push(t, other, "x:1", "other")
+	t.Setenv("DOCKER_CONFIG", t.TempDir())
+	write := func(text string) {
+		if err := os.WriteFile(filepath.Join(os.Getenv("DOCKER_CONFIG"), "config.json"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	pull := func(host string) error {
+		_, err := c.Pull(ctx, host+"/x:1", "", DockerCredentials, nil)
+		return err
+	}
+	if err := pull(at); err == nil {
+		t.Error("pulled without a password")
+	}
+	write(fmt.Sprintf(`{"auths": {%q: {"auth": %q}}}`, at, base64.StdEncoding.EncodeToString([]byte("ann:s3cret"))))
+	if err := pull(at); err != nil {
+		t.Errorf("with the password: %v", err)
+	}
+	if err := pull(elsewhere); err == nil {
+		t.Error("another registry has got the password")
+	}
+	// A program that keeps passwords.
+	bin := t.TempDir()
+	script := "#!/bin/sh\nread key; [ \"$key\" = " + elsewhere + " ] && echo '{\"Username\": \"ann\", \"Secret\": \"s3cret\"}' || { echo 'credentials not found in native keychain'; exit 1; }\n"
+	if err := os.WriteFile(filepath.Join(bin, "docker-credential-test"), []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
+	write(fmt.Sprintf(`{"credHelpers": {%q: "test"}}`, elsewhere))
+	if err := pull(elsewhere); err != nil {
+		t.Errorf("with a program's password: %v", err)
+	}
+	write(`{"credsStore": "test"}`)
+	if user, secret, err := DockerCredentials(at); user != "" || secret != "" || err != nil {
+		t.Errorf("one that the program does not know: %q, %q, %v", user, secret, err)
+	}
+	for text, want := range map[string]string{
+		`{"credsStore": "../../bin/sh"}`: "is no name of a program",
+		`{`:                              "config.json",
+		fmt.Sprintf(`{"auths": {%q: {"auth": "!"}}}`, at): "docker login " + at,
+	} {
+		write(text)
+		if err := pull(at); err == nil || !strings.Contains(err.Error(), want) {
+			// What containerd has already needs no fetching, but the tag is asked for.
+			t.Errorf("%s: %v; want %s", text, err, want)
+		}
+	}
+}
+
+// TestPullUnreachable: a registry that is not there is an error with its name, and
+// so is one that has no such image.
+func TestPullUnreachable(t *testing.T) {
+	c := dial(t)
+	r := new(image.Registry)
+	host := serve(t, r)
+	_, err := c.Pull(t.Context(), host+"/x:1", "", nil, nil)
+	if err == nil || !strings.Contains(err.Error(), "not found") || !strings.Contains(err.Error(), host+"/x:1") {
+		t.Error(err)
+	}
+	_, err = c.Pull(t.Context(), "127.0.0.1:1/x:1", "", nil, nil)
+	if err == nil || !strings.Contains(err.Error(), "refused") || errors.As(err, new(*NotFoundError)) {
+		t.Error(err)
+	}
+}
