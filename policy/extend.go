@@ -61,8 +61,9 @@ func Extend(base, over *Policy) *Policy {
 		Runaway: base.Runaway.extend(over.Runaway),
 		Journal: base.Journal.extend(over.Journal),
 		Packages: Packages{
-			Scripts: add(base.Packages.Scripts, over.Packages.Scripts),
-			Allow:   addRules(base.Packages.Allow, over.Packages.Allow),
+			Scripts:  add(base.Packages.Scripts, over.Packages.Scripts),
+			Unsigned: add(base.Packages.Unsigned, over.Packages.Unsigned),
+			Allow:    addRules(base.Packages.Allow, over.Packages.Allow),
 		},
 		Sources: add(base.Sources, over.Sources),
 	}

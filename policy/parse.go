@@ -55,8 +55,9 @@ func Parse(name string, data []byte) (*Policy, error) {
 			"ech":   d.ech,
 		}),
 		"packages": d.table(map[string]func(value){
-			"scripts": d.scripts,
-			"allow":   d.rules(&d.p.Packages.Allow),
+			"scripts":  d.packageNames("scripts", &d.p.Packages.Scripts),
+			"unsigned": d.packageNames("unsigned", &d.p.Packages.Unsigned),
+			"allow":    d.rules(&d.p.Packages.Allow),
 		}),
 		"limits": d.table(map[string]func(value){
 			"memory":     d.size(&d.p.Limits.Memory, memorySpan),

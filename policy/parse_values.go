@@ -67,19 +67,21 @@ func (d *decoder) pass(v value) {
 	d.p.Env.Pass = names
 }
 
-// scripts reads names of packages. They become words of a command line.
-func (d *decoder) scripts(v value) {
-	var names []string
-	if !d.read(v, &names, `a list of strings: names of packages`) {
-		return
-	}
-	lines := d.elementLines(d.line(v.prim), len(names))
-	for i, name := range names {
-		if name == "" || strings.Trim(name[:1], ".-") == "" || strings.Trim(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789@/._~-") != "" {
-			d.fail(lines[i], "packages.scripts: %q is not the name of a package", name)
+// packageNames reads names of packages. They become words of a command line.
+func (d *decoder) packageNames(key string, into *[]string) func(value) {
+	return func(v value) {
+		var names []string
+		if !d.read(v, &names, `a list of strings: names of packages`) {
+			return
 		}
+		lines := d.elementLines(d.line(v.prim), len(names))
+		for i, name := range names {
+			if name == "" || strings.Trim(name[:1], ".-") == "" || strings.Trim(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789@/._~-") != "" {
+				d.fail(lines[i], "packages.%s: %q is not the name of a package", key, name)
+			}
+		}
+		*into = names
 	}
-	d.p.Packages.Scripts = names
 }
 
 func (d *decoder) set(v value) {

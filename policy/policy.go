@@ -130,7 +130,9 @@ type Env struct {
 // npx starts. What it says has no effect on the box that the server runs in.
 type Packages struct {
 	Scripts []string `json:",omitempty"` // packages whose install scripts are run
-	Allow   []Rule   `json:",omitempty"` // what is reached besides the registry
+	// Unsigned are packages that need no signature of a registry that signs.
+	Unsigned []string `json:",omitempty"`
+	Allow    []Rule   `json:",omitempty"` // what is reached besides the registry
 }
 
 // SocketMode says which unix sockets a program may use.

@@ -129,10 +129,16 @@ func (in *installation) whileFree(ctx context.Context) (context.Context, func(),
 }
 
 // wouldBe reports whether an entry that another server's installation has brought
-// is what this one would: from the same registries, and with the same scripts run.
+// is what this one would: from the same registries, with the same scripts run, and signed as it wants.
 func (in *installation) wouldBe(ctx context.Context, e *packages.Entry) bool {
 	registries, err := in.registries(ctx)
-	return err == nil && slices.Equal(registries, e.Asked) && slices.Equal(in.runs(e.Scripts), e.Ran)
+	return err == nil && slices.Equal(registries, e.Asked) && slices.Equal(in.runs(e.Scripts), e.Ran) && len(in.unsigned(e)) == 0
+}
+
+// unsigned lists the packages whose signatures are missing, and that the policy
+// does not name.
+func (in *installation) unsigned(e *packages.Entry) []string {
+	return slices.DeleteFunc(slices.Clone(e.Signatures.Missing), func(name string) bool { return slices.Contains(in.rules.Unsigned, name) })
 }
 
 // runs lists those of the packages whose install scripts are to be run.

@@ -277,6 +277,11 @@ func TestInstallSignatures(t *testing.T) {
 	if _, stderr, code := o.mcpbox("run", "--", "npx", "-y", "forged"); code != exitFailure || !strings.Contains(stderr, "signature of forged@1.0.0 is wrong") {
 		t.Errorf("forged: code %d, %s", code, stderr)
 	}
+	if _, stderr, code := o.mcpbox("run", "--", "npx", "-y", "unsigned"); code != exitFailure || state("unsigned") != "not there" ||
+		!strings.Contains(stderr, `has not signed unsigned: it may not be what was published there; if that is as it should be, write [packages] unsigned = ["unsigned"] into `+o.home+"/config/mcpbox/servers/unsigned.toml") {
+		t.Errorf("unsigned: code %d, %s", code, stderr)
+	}
+	o.write("config/mcpbox/servers/unsigned.toml", "[packages]\nunsigned = [\"unsigned\"]\n")
 	if _, stderr := o.must("run", "--", "npx", "-y", "unsigned"); !strings.Contains(stderr, "unsigned@1.0.0 without a signature") || state("unsigned") != packages.PartlySigned {
 		t.Errorf("unsigned: %s", stderr)
 	}
@@ -284,6 +289,10 @@ func TestInstallSignatures(t *testing.T) {
 	r.publishServer("plain", "1.0.0", nil)
 	if o.must("run", "--", "npx", "-y", "plain"); state("plain") != packages.Unsigned {
 		t.Errorf("plain: %s", state("plain"))
+	}
+	r.publishServer("signed", "2.0.0", nil)
+	if stdout, _ := o.must("update", "signed", "--yes"); !strings.Contains(stdout, "ATTENTION: signed 1.0.0 was signed throughout, and 2.0.0 is not\n") {
+		t.Errorf("update: %s", stdout)
 	}
 }
 

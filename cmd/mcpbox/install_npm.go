@@ -77,6 +77,10 @@ func (in *installation) npm(ctx context.Context, st *packages.Staging) (*install
 	if e.Signatures, err = in.signatures(ctx, config, network, lock, root); err != nil {
 		return nil, err
 	}
+	if left := in.unsigned(e); len(left) > 0 && in.again == nil { // a pin has the hashes
+		return nil, fmt.Errorf("the registry publishes keys, and has not signed %s: it may not be what was published there; "+
+			"if that is as it should be, write [packages] unsigned = [%s] into %s", strings.Join(left, ", "), quotedList(left), in.policyFile)
+	}
 	if err := os.RemoveAll(cache); err != nil {
 		return nil, err
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -136,6 +137,9 @@ func updatePin(ctx context.Context, c console, store *packages.Store, pin *packa
 		briefList(changed), briefList(tools), briefList(scriptLines(old, done)), []string{brief("signatures: " + signed(done.entry))})
 	if len(forged) > 0 {
 		lines = append(lines, brief(fmt.Sprintf("ATTENTION: the registry has another content for the same version of %s: %s", plural(len(forged), "package"), strings.Join(forged, ", "))))
+	}
+	if before, err := store.Read(pin.Request.Kind, filepath.Base(store.PinDir(pin))); err == nil && before.Signatures.State == packages.Signed && done.entry.Signatures.State != packages.Signed {
+		lines = append(lines, brief(fmt.Sprintf("ATTENTION: %s %s was signed throughout, and %s is not", shorten(pin.Name, briefName), pin.Version, next.Version)))
 	}
 	fprint(c.out, strings.Join(lines, "\n  "))
 	if !yes {

@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -62,6 +63,9 @@ func Judge(report []byte, l *Lock, registry func(name string) int) (Signatures, 
 		list := signed[[2]string{p.Name, p.Version}]
 		if len(list) == 0 {
 			missing = append(missing, p.Name+"@"+p.Version)
+			if !slices.Contains(s.Missing, p.Name) {
+				s.Missing = append(s.Missing, p.Name)
+			}
 			continue
 		}
 		for _, one := range list {

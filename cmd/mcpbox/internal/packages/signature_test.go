@@ -35,9 +35,10 @@ func TestJudge(t *testing.T) {
 		t.Fatal(err)
 	}
 	good := map[string]string{"@s/main@1.0.0": sign("@s/main@1.0.0:sha512-aa=="), "alias@2.0.0": sign("alias@2.0.0:sha512-bb==")}
+	rotated := []Key{{ID: "old", Public: public(other)}, {ID: "k", Public: public(key)}}
 	for _, c := range []struct {
 		name   string
-		key    any // of the registry; nil for none
+		key    any // of the registry, or all its keys; nil for none
 		id     string
 		change map[string]string // of the signatures; "" takes one away
 		state  string
@@ -49,13 +50,19 @@ func TestJudge(t *testing.T) {
 		{"of another hash", public(key), "k", map[string]string{"alias@2.0.0": sign("alias@2.0.0:sha512-other==")}, "", "signature of alias@2.0.0 is wrong"},
 		{"of another package", public(key), "k", map[string]string{"alias@2.0.0": good["@s/main@1.0.0"]}, "", "signature of alias@2.0.0 is wrong"},
 		{"no base64", public(key), "k", map[string]string{"alias@2.0.0": "!"}, "", "no base64"},
+		{"of the newer of two keys", rotated, "", nil, Signed, ""},
+		{"of a key that is not published any more", rotated[:1], "", nil, "", "has no key k"},
 		{"an unknown key", public(key), "another", nil, "", "has no key k"},
 		{"a key of another kind", public(other), "k", nil, "", "not known here"},
 		{"a key that is none", "AAAA", "k", nil, "", "not known here"},
 	} {
 		report := map[string]any{"keys": []any{nil}}
 		if c.key != nil {
-			report["keys"] = []any{[]Key{{ID: c.id, Type: "ecdsa", Public: c.key.(string)}}}
+			keys, several := c.key.([]Key)
+			if !several {
+				keys = []Key{{ID: c.id, Type: "ecdsa", Public: c.key.(string)}}
+			}
+			report["keys"] = []any{keys}
 		}
 		var list []any
 		for id, sig := range good {
@@ -72,7 +79,7 @@ func TestJudge(t *testing.T) {
 		report["packages"] = list
 		data, _ := json.Marshal(report)
 		s, err := Judge(data, lock, func(string) int { return 0 })
-		if c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) || c.want == "" && (err != nil || s.State != c.state) {
+		if c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) || c.want == "" && (err != nil || s.State != c.state || (s.State == PartlySigned) != (strings.Join(s.Missing, " ") == "alias")) {
 			t.Errorf("%s: %+v, %v; want %s %s", c.name, s, err, c.state, c.want)
 		}
 	}

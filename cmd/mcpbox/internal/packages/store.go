@@ -62,6 +62,8 @@ type Signatures struct {
 	State    string `json:"state"` // one of the constants below
 	Verified int    `json:"verified,omitempty"`
 	Detail   string `json:"detail,omitempty"`
+	// Missing names packages that have none, though their registry publishes keys.
+	Missing []string `json:"missing,omitempty"`
 }
 
 const (
