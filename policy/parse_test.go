@@ -163,6 +163,8 @@ func TestParseErrors(t *testing.T) {
 		{"profile = ''", `p.toml:1: profile cannot be empty`},
 		{"unix_sockets = true", `p.toml:1: unix_sockets has to be "none", "private" or "host"`},
 		{"unix_sockets = 'all'", `p.toml:1: unix_sockets cannot be "all"`},
+		{"[packages]\nscripts = [\n'@s/ok',\n'--x']", `p.toml:4: packages.scripts: "--x" is not the name of a package`},
+		{"[packages]\nunsigned = ['a b']", `p.toml:2: packages.unsigned: "a b" is not the name of a package`},
 		{"[env]\npass = [\n'OK',\n'A-B']", `p.toml:4: env.pass: "A-B" is not the name of a variable`},
 		{"[env]\npass = ['A=B']", `"A=B" is not the name`},
 		{"[env]\npass = ['']", `"" is not the name`},
