@@ -13,7 +13,7 @@ func main() {
 	flag.StringVar(&b.mcpbox, "mcpbox", "", "the mcpbox `program`")
 	flag.StringVar(&b.npm, "npm", "", "`directory` whose node_modules has server-filesystem")
 	flag.StringVar(&b.relayNPM, "relays", "", "`directory` whose node_modules has supergateway and mcp-remote")
-	flag.IntVar(&b.runs, "runs", 100, "how often to start `true`, and a fifth as often a server")
+	flag.IntVar(&b.runs, "runs", 100, "how often to start `true`, and a fifth as often a server, or half as often a package")
 	flag.IntVar(&b.crowd, "crowd", 100, "how many boxes at once")
 	flag.StringVar(&b.only, "only", "", "measure the parts whose names contain this `text`")
 	pong := flag.Bool("pong", false, "be the server that is measured: answer every line")

@@ -135,8 +135,8 @@ func (f *finder) private(path string) bool {
 // withheld reports whether the canonical path is private, was not named by the
 // user, and holds nothing that was.
 func (f *finder) withheld(path string) bool {
-	return f.private(path) && !f.declared(path) &&
-		!slices.ContainsFunc(f.named, func(named string) bool { return within(named, path) })
+	// The places that private looks up come last.
+	return !slices.ContainsFunc(f.named, func(named string) bool { return within(named, path) }) && !f.declared(path) && f.private(path)
 }
 
 // privateError refuses what is withheld.
