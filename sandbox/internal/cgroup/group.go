@@ -173,6 +173,9 @@ func (g *Group) AwaitOOM() bool {
 func (g *Group) Time() (time.Duration, bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if dir := g.v1["cpuacct"]; g.Tier == V1 && dir != "" {
+		return time.Duration(number(dir, "cpuacct.usage")), true
+	}
 	if g.v2 == "" || g.Tier == V1 || g.Tier == None {
 		return 0, false
 	}
