@@ -52,7 +52,7 @@ type live struct {
 
 // begin lists the run and serves its control socket until close.
 func (l *live) begin(own *runs.Own, r journal.Start, layers []sandbox.Layer, started time.Time) error {
-	box, err := runs.Child(r.BoxPID)
+	box, err := l.process(r.BoxPID)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // it has ended already, and so has the run
 	}
@@ -69,6 +69,23 @@ func (l *live) begin(own *runs.Own, r journal.Start, layers []sandbox.Layer, sta
 		Client: clientOf(os.Getppid()), Policy: r.Policy, Journal: l.journal.Path(), Layers: layers,
 		Tier: r.Tier, Cgroups: l.box.Cgroups(),
 	})
+}
+
+// process names the box's PID 1 for good. One that has ended is [fs.ErrNotExist].
+func (l *live) process(pid int) (runs.Process, error) {
+	p, err := runs.Child(pid)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return p, err
+	}
+	// That of a container is no child of this process. If it is there once its
+	// start time is known, that is its own.
+	if p, err = runs.Find(pid); err != nil {
+		return p, err
+	}
+	if _, err := l.box.Processes(); errors.Is(err, os.ErrProcessDone) {
+		return p, fs.ErrNotExist
+	}
+	return p, nil
 }
 
 // end is when the box is gone: nothing changes any more, so that the last record

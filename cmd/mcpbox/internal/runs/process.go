@@ -36,6 +36,15 @@ func Child(pid int) (Process, error) {
 	return Process{pid, s.start}, err
 }
 
+// Find is the process that has this number now, or [fs.ErrNotExist].
+func Find(pid int) (Process, error) {
+	s, err := readStat(pid)
+	if errors.Is(err, unix.ESRCH) {
+		err = fs.ErrNotExist
+	}
+	return Process{pid, s.start}, err
+}
+
 // valid keeps out what kill(2) takes for groups, and PID 1 of the machine.
 func (p Process) valid() bool { return p.PID > 1 }
 

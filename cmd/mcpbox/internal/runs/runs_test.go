@@ -291,8 +291,10 @@ func TestKillReused(t *testing.T) {
 			t.Errorf("%+v was taken for a process", none)
 		}
 	}
-	if again, err := Child(p.PID); err != nil || again != p {
-		t.Fatalf("%+v, %v", again, err)
+	for _, find := range []func(int) (Process, error){Child, Find} {
+		if again, err := find(p.PID); err != nil || again != p {
+			t.Fatalf("%+v, %v", again, err)
+		}
 	}
 	if err := p.Kill(); err != nil { // the control
 		t.Error(err)
@@ -303,8 +305,10 @@ func TestKillReused(t *testing.T) {
 	if err := p.Kill(); err != nil {
 		t.Errorf("of a process that has ended: %v", err)
 	}
-	if again, err := Child(p.PID); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("%+v, %v", again, err)
+	for _, find := range []func(int) (Process, error){Child, Find} {
+		if again, err := find(p.PID); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%+v, %v", again, err)
+		}
 	}
 	if parent, err := Child(os.Getppid()); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("the parent is a child: %+v, %v", parent, err)
