@@ -1,0 +1,209 @@
+package containers
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// user is somebody with mcpbox installed, and a containerd to use.
+type user struct {
+	t       *testing.T
+	mcpbox  string
+	home    string
+	machine *machine
+}
+
+func newUser(t *testing.T, m *machine) *user {
+	t.Helper()
+	bin := os.Getenv("MCPBOX_BIN")
+	if bin == "" {
+		bin = "../../bin/mcpbox"
+	}
+	bin, err := filepath.Abs(bin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(bin); err != nil {
+		need(t, "mcpbox is not built: "+err.Error()+"; type: make build")
+	}
+	home := t.TempDir()
+	u := &user{t, bin, home, m}
+	t.Cleanup(func() { u.command("kill", "--all").Run() })
+	return u
+}
+
+func (u *user) command(args ...string) *exec.Cmd {
+	cmd := exec.Command(u.mcpbox, args...)
+	cmd.Dir = u.home
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + u.home, "XDG_RUNTIME_DIR=" + u.home, "CONTAINERD_ADDRESS=" + u.machine.Address}
+	return cmd
+}
+
+// do runs a command that has to succeed.
+func (u *user) do(args ...string) string {
+	u.t.Helper()
+	out, err := u.command(args...).CombinedOutput()
+	if err != nil {
+		u.t.Fatalf("mcpbox %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+	return string(out)
+}
+
+// listed is a run as ps shows it.
+type listed struct {
+	Name, State string
+	Status      struct {
+		Processes   int
+		MemoryBytes int64
+	}
+}
+
+func (u *user) ps() (list []listed) {
+	u.t.Helper()
+	out := u.do("ps", "--json")
+	if err := json.Unmarshal([]byte(out), &list); err != nil {
+		u.t.Fatalf("%v in %q", err, out)
+	}
+	return list
+}
+
+// serve starts a stubborn program, and returns once it runs.
+func (u *user) serve(name string) (cmd *exec.Cmd, stderr *strings.Builder) {
+	u.t.Helper()
+	cmd = u.command("run", "--raw", "--name", name, "--backend", "containerd", "--image", u.machine.image.Ref, "--", "sh", "-c", stubborn)
+	stderr = &strings.Builder{}
+	cmd.Stderr = stderr
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		u.t.Fatal(err)
+	}
+	u.t.Cleanup(func() { in.Close() })
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		u.t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		u.t.Fatal(err)
+	}
+	u.t.Cleanup(func() { cmd.Process.Kill() })
+	if line, err := bufio.NewReader(out).ReadString('\n'); err != nil || line != "ready\n" {
+		cmd.Wait()
+		u.t.Fatalf("%q, %v\n%s\n%s", line, err, stderr, u.machine.Log())
+	}
+	go io.Copy(io.Discard, out)
+	return cmd, stderr
+}
+
+// TestCommands: ps, freeze, thaw, cut and kill do to a container what they do to any
+// box.
+func TestCommands(t *testing.T) {
+	m := start(t, busybox(t))
+	u := newUser(t, m)
+	cmd, stderr := u.serve("one")
+	await(t, "it is listed", func() bool { return len(u.ps()) == 1 })
+	if l := u.ps()[0]; l.Name != "one" || l.Status.Processes < 4 || l.Status.MemoryBytes <= 0 {
+		t.Errorf("%+v", l)
+	}
+	u.do("freeze", "one")
+	if l := u.ps()[0]; l.State != "frozen" {
+		t.Errorf("%+v", l)
+	}
+	u.do("thaw", "one")
+	u.do("cut", "one")
+	u.do("freeze", "one")
+	began := time.Now()
+	u.do("kill", "one")
+	t.Logf("killed while frozen, in %s", time.Since(began))
+	if err := cmd.Wait(); err == nil || !strings.Contains(stderr.String(), "killed") {
+		t.Errorf("%v, %s", err, stderr)
+	}
+	if left := m.left(t, launched{}); len(left) > 0 {
+		t.Errorf("left: %v", left)
+	}
+	if list := u.ps(); len(list) > 0 {
+		t.Errorf("listed: %+v", list)
+	}
+}
+
+// TestKillOutright: a launcher that does not answer is killed with its box, also
+// while containerd is not there; when it is again, the next command removes the rest.
+func TestKillOutright(t *testing.T) {
+	m := start(t, busybox(t))
+	u := newUser(t, m)
+	for _, freeze := range []bool{false, true} {
+		cmd, _ := u.serve("stuck")
+		await(t, "it is listed", func() bool { return len(u.ps()) == 1 })
+		if freeze {
+			u.do("freeze", "stuck")
+		}
+		shims := m.Shims()
+		if err := cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+			t.Fatal(err)
+		}
+		if err := m.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		u.do("kill", "stuck")
+		cmd.Wait()
+		for _, shim := range shims {
+			for _, child := range children(shim) {
+				await(t, "no process of the box is left", func() bool { return !lives(child) })
+			}
+		}
+		if err := m.Run(); err != nil {
+			t.Fatal(err)
+		}
+		u.ps()
+		await(t, "nothing is left", func() bool { return len(m.left(t, launched{})) == 0 })
+	}
+}
+
+// TestLauncherDies: the next command removes what a launcher has left that was
+// killed.
+func TestLauncherDies(t *testing.T) {
+	m := start(t, busybox(t))
+	u := newUser(t, m)
+	for _, freeze := range []bool{false, true} {
+		cmd, _ := u.serve("lost")
+		await(t, "it is listed", func() bool { return len(u.ps()) == 1 })
+		if freeze {
+			u.do("freeze", "lost")
+		}
+		cmd.Process.Kill()
+		cmd.Wait()
+		if len(m.left(t, launched{})) == 0 {
+			t.Error("there is nothing to remove: the test proves nothing")
+		}
+		u.ps()
+		await(t, "nothing is left", func() bool { return len(m.left(t, launched{})) == 0 })
+	}
+}
+
+// children are the processes whose parent is pid.
+func children(pid int) (list []int) {
+	files, _ := filepath.Glob("/proc/[0-9]*/stat")
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			continue
+		}
+		_, after, _ := strings.Cut(string(data), ") ")
+		var state string
+		var parent, self int
+		if n, _ := fmt.Sscan(after, &state, &parent); n == 2 && parent == pid {
+			if _, err := fmt.Sscan(filepath.Base(filepath.Dir(file)), &self); err == nil {
+				list = append(list, self)
+			}
+		}
+	}
+	return list
+}
