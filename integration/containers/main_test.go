@@ -42,6 +42,9 @@ func run(m *testing.M) (int, error) {
 		return 0, err
 	}
 	defer os.RemoveAll(dir)
+	if err := os.Chmod(dir, 0o755); err != nil { // some launchers are other users
+		return 0, err
+	}
 	pid1 = filepath.Join(dir, "init")
 	build := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", pid1, "github.com/mcpbox/mcpbox/sandbox/containerd/initprog")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")

@@ -191,7 +191,11 @@ func startError(f *pid1.Failure) error {
 	if f.Path != "" {
 		what += " " + f.Path
 	}
-	if f.Step == "check" {
+	switch f.Step {
+	case pid1.StepOwner:
+		return &sandbox.UnsupportedError{Feature: "write access to " + f.Path + " as root", Reason: "the container runtime cannot mount it with mapped owners, and a box never runs as root",
+			Fix: "update runc to runc 1.2 or newer, or start mcpbox as the user who owns the directory"}
+	case pid1.StepCheck:
 		return &sandbox.UnsupportedError{Feature: "a container of this runtime", Reason: "the box is not what was asked for: " + f.Path + ": " + f.Text, Fix: `update the runtime, or set backend = "native"`}
 	}
 	return fmt.Errorf("PID 1: %s: %w", what, err)

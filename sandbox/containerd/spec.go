@@ -269,7 +269,7 @@ func (l *lowered) lowerBind(m specs.Mount, t target, parent *specs.Mount) error 
 		}
 	}
 	l.sources = append(l.sources, len(l.spec.Mounts))
-	l.plan.Checks = append(l.plan.Checks, pid1.Check{Path: m.Destination, ReadOnly: readOnly})
+	l.plan.Checks = append(l.plan.Checks, pid1.Check{Path: m.Destination, ReadOnly: readOnly, Mapped: !readOnly && len(m.UIDMappings) > 0})
 	l.add(m, parent, kind)
 	return nil
 }

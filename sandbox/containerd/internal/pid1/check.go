@@ -14,24 +14,27 @@ import (
 // last moment at which no code but ours has run.
 func (p *Plan) check() *Failure {
 	if unix.Getuid() != p.UID || unix.Geteuid() != p.UID || unix.Getgid() != p.GID || unix.Getegid() != p.GID {
-		return fail("check", "", fmt.Errorf("this is user %d:%d, not %d:%d", unix.Geteuid(), unix.Getegid(), p.UID, p.GID))
+		return fail(StepCheck, "", fmt.Errorf("this is user %d:%d, not %d:%d", unix.Geteuid(), unix.Getegid(), p.UID, p.GID))
 	}
 	if len(p.Args) == 0 {
 		return fail("plan", "", errFrame)
 	}
 	data, err := os.ReadFile("/proc/self/status")
 	if err != nil {
-		return fail("check", "/proc/self/status", err)
+		return fail(StepCheck, "/proc/self/status", err)
 	}
 	if err := confined(string(data), p.Kernel); err != nil {
-		return fail("check", "", err)
+		return fail(StepCheck, "", err)
 	}
 	if err := checkInterfaces(); err != nil {
-		return fail("check", "/proc/net/dev", err)
+		return fail(StepCheck, "/proc/net/dev", err)
 	}
 	for _, c := range append([]Check{{Path: "/", ReadOnly: true}}, p.Checks...) {
 		if err := c.check(p.Kernel); err != nil {
-			return fail("check", c.Path, err)
+			return fail(StepCheck, c.Path, err)
+		}
+		if err := c.checkOwner(p.UID, p.GID); err != nil {
+			return fail(StepOwner, c.Path, err)
 		}
 	}
 	return nil
@@ -93,6 +96,22 @@ func (c *Check) check(kernel bool) error {
 	}
 	if st.Dev != c.Dev || st.Ino != c.Ino {
 		return errors.New("source changed while the box was being built")
+	}
+	return nil
+}
+
+// checkOwner refuses a mount whose owners are not mapped: a runtime that does not
+// know of mapping them leaves it out.
+func (c *Check) checkOwner(uid, gid int) error {
+	if !c.Mapped {
+		return nil
+	}
+	var st unix.Stat_t
+	if err := unix.Lstat(c.Path, &st); err != nil {
+		return err
+	}
+	if int(st.Uid) != uid || int(st.Gid) != gid {
+		return fmt.Errorf("its owner is %d:%d, not %d:%d", st.Uid, st.Gid, uid, gid)
 	}
 	return nil
 }

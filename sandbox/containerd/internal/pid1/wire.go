@@ -49,6 +49,9 @@ type Link struct{ Path, Text string }
 type Check struct {
 	Path     string
 	ReadOnly bool
+	// Mapped is that the owner has to be the box's user here, whoever it is on the
+	// host.
+	Mapped bool
 	// Ino is the file that the launcher saw, 0 if that is not known, on the device
 	// Dev.
 	Dev, Ino uint64
@@ -75,6 +78,12 @@ type Exited struct {
 	User, System int64  // processor time of all that was waited for, in nanoseconds
 	MaxRSS       int64  // of the largest process, in bytes
 }
+
+// Steps of a failure that the launcher explains.
+const (
+	StepCheck = "check"
+	StepOwner = "owner" // of a mapped mount
+)
 
 // maxFrame is more than arguments and environment can be (execve(2)), in JSON.
 const maxFrame = 64 << 20
