@@ -44,15 +44,11 @@ func TestMemory(t *testing.T) {
 // more; they are those that the box lists.
 func TestProcesses(t *testing.T) {
 	m := start(t, busybox(t))
-	box := m.run(t, `limits.pids = 16`, "sh", "-c", `for i in $(seq 64); do sleep 1000 & done; echo more; read x`)
-	b := make([]byte, 1)
-	for i := 0; i < 200; i++ {
-		if load, err := box.Usage(); err != nil || load.Processes >= 10 {
-			break
-		}
-		time.Sleep(10 * time.Millisecond)
+	box := m.run(t, `limits.pids = 16`, "sh", "-c", `(for i in $(seq 64); do sleep 1000 & done); echo over; read x`)
+	// A shell that cannot fork ends.
+	if _, err := io.ReadFull(box.Stdout(), make([]byte, len("over\n"))); err != nil {
+		t.Fatal(err)
 	}
-	go box.Stdout().Read(b)
 	list, err := box.Processes()
 	if err != nil || len(list) < 10 || len(list) > 16+16 {
 		t.Errorf("%d processes, %v", len(list), err)
