@@ -201,8 +201,9 @@ func (m *machine) left(t testing.TB, l launched) (list []string) {
 
 // TestNothingOutlivesTheLauncher: whoever is killed, the box ends with its launcher,
 // and what it has left in containerd goes with the next look.
-func TestNothingOutlivesTheLauncher(t *testing.T) {
-	m := start(t, busybox(t))
+func TestNothingOutlivesTheLauncher(t *testing.T) { each(t, testNothingOutlivesTheLauncher) }
+
+func testNothingOutlivesTheLauncher(t *testing.T, m *machine) {
 	kill := func(t *testing.T, pids ...int) {
 		for _, pid := range pids {
 			if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {

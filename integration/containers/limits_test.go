@@ -26,8 +26,9 @@ func (m *machine) run(t testing.TB, policy string, argv ...string) sandbox.Box {
 
 // TestMemory: a box that takes more than its limit is killed as a whole, and that is
 // known to be the reason. One that takes less goes on.
-func TestMemory(t *testing.T) {
-	m := start(t, busybox(t))
+func TestMemory(t *testing.T) { each(t, testMemory) }
+
+func testMemory(t *testing.T, m *machine) {
 	const policy = `limits.memory = "64MiB"` + "\n" + `limits.tmp = "256MiB"`
 	if _, _, exit := m.outcome(t, policy, "", "dd", "if=/dev/zero", "of=/tmp/x", "bs=1M", "count=24"); exit.Code != 0 || exit.Exceeded != nil || exit.Memory.Limit != 64<<20 {
 		t.Errorf("below the limit: %+v", exit)
@@ -41,17 +42,25 @@ func TestMemory(t *testing.T) {
 }
 
 // TestProcesses: a fork bomb gets as many processes as the policy says, and no
-// more; they are those that the box lists.
-func TestProcesses(t *testing.T) {
-	m := start(t, busybox(t))
-	box := m.run(t, `limits.pids = 16`, "sh", "-c", `(for i in $(seq 64); do sleep 1000 & done); echo over; read x`)
+// more; they are those that the box lists. With gVisor they are its own as well, of
+// which there are some hundred.
+func TestProcesses(t *testing.T) { each(t, testProcesses) }
+
+func testProcesses(t *testing.T, m *machine) {
+	box := m.run(t, `limits.pids = 16`, "sh", "-c", `(for i in $(seq 1000); do sleep 1000 & done); echo over; read x`)
 	// A shell that cannot fork ends.
 	if _, err := io.ReadFull(box.Stdout(), make([]byte, len("over\n"))); err != nil {
+		if m.runtime == "runsc" && errors.Is(err, io.EOF) {
+			return // gVisor itself ends where it can start no thread
+		}
 		t.Fatal(err)
 	}
 	list, err := box.Processes()
-	if err != nil || len(list) < 10 || len(list) > 16+16 {
+	if err != nil || len(list) < 10 || len(list) > 16+16 && m.runtime != "runsc" {
 		t.Errorf("%d processes, %v", len(list), err)
+	}
+	if m.runtime == "runsc" && len(list) > 300 {
+		t.Errorf("%d processes", len(list))
 	}
 	for _, pid := range list {
 		if pid == box.PID() {
@@ -118,8 +127,9 @@ func counter(t *testing.T, m *machine) (sandbox.Box, func() int) {
 
 // TestFreeze: a frozen box executes nothing, a thawed one goes on, and a frozen one
 // can be killed, also when containerd is not there.
-func TestFreeze(t *testing.T) {
-	m := start(t, busybox(t))
+func TestFreeze(t *testing.T) { each(t, testFreeze) }
+
+func testFreeze(t *testing.T, m *machine) {
 	box, count := counter(t, m)
 	await(t, "it counts", func() bool { return count() > 100 })
 	for range 2 {
@@ -133,7 +143,7 @@ func TestFreeze(t *testing.T) {
 	stood, _ := box.Usage()
 	seen := count()
 	time.Sleep(300 * time.Millisecond)
-	if later, err := box.Usage(); err != nil || later.CPU != stood.CPU || count() != seen {
+	if later, err := box.Usage(); err != nil || later.CPU > stood.CPU+20*time.Millisecond || count() != seen {
 		t.Errorf("it goes on: %+v, then %+v, %v", stood, later, err)
 	}
 	for range 2 {

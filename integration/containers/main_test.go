@@ -80,8 +80,23 @@ func need(t testing.TB, what string) {
 // machine is a containerd of a test's own, with one image.
 type machine struct {
 	*ctr.Daemon
-	client *containerd.Client
-	image  *containerd.Image
+	client  *containerd.Client
+	image   *containerd.Image
+	runtime string
+}
+
+// each runs a test once for each runtime.
+func each(t *testing.T, test func(*testing.T, *machine)) {
+	m := start(t, busybox(t))
+	for _, runtime := range []string{"runc", "runsc"} {
+		t.Run(runtime, func(t *testing.T) {
+			if _, err := exec.LookPath(runtime); err != nil {
+				need(t, runtime+" is not installed; run scripts/setup test")
+			}
+			m.runtime = runtime
+			test(t, m)
+		})
+	}
 }
 
 func start(t testing.TB, r image.Recipe) *machine {
@@ -100,7 +115,7 @@ func start(t testing.TB, r image.Recipe) *machine {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &machine{d, c, images[0]}
+	return &machine{d, c, images[0], "runc"}
 }
 
 // backend is one for the next run.
@@ -111,7 +126,7 @@ func (m *machine) backend(t testing.TB) *containerd.Backend {
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	return &containerd.Backend{Client: m.client, Image: *m.image, RunDir: dir, ID: id, Init: pid1}
+	return &containerd.Backend{Client: m.client, Runtime: m.runtime, Image: *m.image, RunDir: dir, ID: id, Init: pid1}
 }
 
 // specOf is the specification of a policy for the machine's image.

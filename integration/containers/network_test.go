@@ -52,8 +52,9 @@ func gate(t testing.TB, served chan<- string) *sandbox.Network {
 
 // TestNetwork: a connection to any address arrives at the launcher; there is no
 // other way, and the host's own loopback is not the box's.
-func TestNetwork(t *testing.T) {
-	m := start(t, busybox(t))
+func TestNetwork(t *testing.T) { each(t, testNetwork) }
+
+func testNetwork(t *testing.T, m *machine) {
 	served := make(chan string, 16)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -105,8 +106,9 @@ echo end`), gate(t, served))
 }
 
 // TestNoNetwork: without one there is loopback, and no route.
-func TestNoNetwork(t *testing.T) {
-	m := start(t, busybox(t))
+func TestNoNetwork(t *testing.T) { each(t, testNoNetwork) }
+
+func testNoNetwork(t *testing.T, m *machine) {
 	out, errs, _ := m.outcome(t, "", "", "sh", "-c", `
 nc -w 1 203.0.113.7 80 </dev/null 2>&1
 ping -c 1 -W 1 127.0.0.1 >/dev/null 2>&1
@@ -118,8 +120,9 @@ cat /proc/net/dev | grep -c :`)
 
 // TestNetworkIsAttachedFirst: an error of whoever is to listen abandons the box,
 // before the program runs.
-func TestNetworkIsAttachedFirst(t *testing.T) {
-	m := start(t, busybox(t))
+func TestNetworkIsAttachedFirst(t *testing.T) { each(t, testNetworkIsAttachedFirst) }
+
+func testNetworkIsAttachedFirst(t *testing.T, m *machine) {
 	n := gate(t, nil)
 	refused := fmt.Errorf("no listener")
 	n.Attach = func(files []*os.File) error {

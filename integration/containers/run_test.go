@@ -49,8 +49,9 @@ func finish(t testing.TB, box sandbox.Box, stdin string) (stdout, stderr string,
 
 // TestStreamsAndStatus: what goes in and comes out is the program's, byte for byte,
 // and so is its exit status.
-func TestStreamsAndStatus(t *testing.T) {
-	m := start(t, busybox(t))
+func TestStreamsAndStatus(t *testing.T) { each(t, testStreamsAndStatus) }
+
+func testStreamsAndStatus(t *testing.T, m *machine) {
 	large := strings.Repeat("0123456789abcde\n", 1<<16) // more than pipes hold
 	out, errs, exit := m.outcome(t, "", large, "sh", "-c", "cat; echo err >&2; exit 7")
 	if out != large || errs != "err\n" || exit.Code != 7 || exit.Signal != 0 {
@@ -75,8 +76,9 @@ func TestStreamsAndStatus(t *testing.T) {
 }
 
 // TestNotExecuted: a program that is missing is told from one that cannot be run.
-func TestNotExecuted(t *testing.T) {
-	m := start(t, busybox(t))
+func TestNotExecuted(t *testing.T) { each(t, testNotExecuted) }
+
+func testNotExecuted(t *testing.T, m *machine) {
 	for _, c := range []struct {
 		argv     string
 		notFound bool
@@ -98,8 +100,9 @@ func TestNotExecuted(t *testing.T) {
 
 // TestSignal: the program gets the signal that the launcher sends, and PID 1 none of
 // those that the program sends.
-func TestSignal(t *testing.T) {
-	m := start(t, busybox(t))
+func TestSignal(t *testing.T) { each(t, testSignal) }
+
+func testSignal(t *testing.T, m *machine) {
 	box, err := m.backend(t).Start(t.Context(), m.specOf(t, "", "sh", "-c", `trap "echo caught; exit 3" TERM
 for s in TERM INT QUIT HUP KILL STOP SEGV ABRT USR1; do kill -$s 1; done
 echo ready; while :; do sleep 0.01; done`), nil)
@@ -120,8 +123,9 @@ echo ready; while :; do sleep 0.01; done`), nil)
 }
 
 // TestInside: what a program finds that looks for a way to hold on to its launcher.
-func TestInside(t *testing.T) {
-	m := start(t, busybox(t))
+func TestInside(t *testing.T) { each(t, testInside) }
+
+func testInside(t *testing.T, m *machine) {
 	out, errs, _ := m.outcome(t, "", "", "sh", "-c", `
 echo fifos $(ls /run/mcpbox/io | grep -c .)
 ls /proc/1/fd >/dev/null 2>&1 && echo PID 1 shows its descriptors

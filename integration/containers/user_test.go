@@ -88,7 +88,7 @@ func TestRootsDirectories(t *testing.T) {
 // mapsOwners reports whether the runtime can mount with mapped owners.
 func (m *machine) mapsOwners(t *testing.T) bool {
 	t.Helper()
-	out, err := m.runtime("--version").Output()
+	out, err := m.runc("--version").Output()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,8 +99,8 @@ func (m *machine) mapsOwners(t *testing.T) bool {
 	return major > 1 || minor >= 2
 }
 
-// runtime is the runc that the daemon finds.
-func (m *machine) runtime(args ...string) *exec.Cmd {
+// runc is the one that the daemon finds.
+func (m *machine) runc(args ...string) *exec.Cmd {
 	path := "runc"
 	if dir := os.Getenv("MCPBOX_CONTAINERD"); dir != "" {
 		if at := filepath.Join(dir, "runc"); exec.Command("test", "-x", at).Run() == nil {

@@ -105,7 +105,7 @@ func (b *Backend) lower(spec *specs.Spec) (*lowered, string, error) {
 	if err := boxspec.Check(spec); err != nil {
 		return nil, "", err
 	}
-	if b.Runtime != "" && b.Runtime != "runc" {
+	if b.Runtime != "" && b.Runtime != "runc" && b.Runtime != "runsc" {
 		return nil, "", fmt.Errorf("runtime %q is not known", b.Runtime)
 	}
 	uid, gid, err := native.BoxUser()
@@ -120,7 +120,7 @@ func (b *Backend) lower(spec *specs.Spec) (*lowered, string, error) {
 		return nil, "", err
 	}
 	rootUID, rootGID := native.ContainerRoot()
-	t := target{dir: b.RunDir, cgroup: group, rootUID: uint32(rootUID), rootGID: uint32(rootGID)}
+	t := target{dir: b.RunDir, cgroup: group, rootUID: uint32(rootUID), rootGID: uint32(rootGID), runsc: b.Runtime == "runsc"}
 	if os.Geteuid() == 0 {
 		t.owner = ownerOnDisk
 	}

@@ -3,12 +3,14 @@ package containerd
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
-	"os"
 	"sync"
 	"syscall"
 	"time"
 
+	tasks "github.com/containerd/containerd/api/services/tasks/v1"
+	"github.com/containerd/containerd/v2/pkg/namespaces"
 	"github.com/mcpbox/mcpbox/sandbox"
 	"github.com/mcpbox/mcpbox/sandbox/containerd/internal/pid1"
 	"github.com/mcpbox/mcpbox/sandbox/internal/cgroup"
@@ -141,11 +143,22 @@ func (x *box) Kill() error {
 	if err == unix.ESRCH {
 		return nil
 	}
+	if err == unix.EPERM {
+		// A sandbox of gVisor is nobody's, so an ordinary user has to ask.
+		err = x.killByRuntime()
+	}
 	if err != nil {
-		return os.NewSyscallError("pidfd_send_signal", err)
+		return fmt.Errorf("kill: %w", err)
 	}
 	x.thawKilled()
 	return nil
+}
+
+func (x *box) killByRuntime() error {
+	ctx, cancel := context.WithTimeout(namespaces.WithNamespace(context.Background(), Namespace), freezeTimeout)
+	defer cancel()
+	_, err := x.backend.Client.c.TaskService().Kill(ctx, &tasks.KillRequest{ContainerID: containerID(x.backend.ID), Signal: uint32(unix.SIGKILL), All: true})
+	return err
 }
 
 // Wait implements [sandbox.Box].

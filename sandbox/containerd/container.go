@@ -63,7 +63,13 @@ func (x *box) create(ctx context.Context, l *lowered) error {
 	if err != nil {
 		return err
 	}
-	runtime, err := typeurl.MarshalAny(&options.Options{})
+	o := &options.Options{}
+	if b.Runtime == "runsc" {
+		if o.BinaryName, err = runscBinary(b.RunDir); err != nil {
+			return err
+		}
+	}
+	runtime, err := typeurl.MarshalAny(o)
 	if err != nil {
 		return err
 	}

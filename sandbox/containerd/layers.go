@@ -13,8 +13,21 @@ func (x *box) Layers() []sandbox.Layer {
 	if !x.Tier().Kernel() {
 		limits.State, limits.Detail = sandbox.Partial, "the runtime has put the box into no cgroup with limits"
 	}
+	container := sandbox.Layer{Name: "container", State: sandbox.Enforced, Detail: fmt.Sprintf("%s by containerd, image %s", x.backend.runtime(), x.backend.Image.Digest)}
+	if x.backend.runtime() == "runsc" {
+		if x.Tier().Kernel() {
+			limits.State, limits.Detail = sandbox.Partial, string(x.Tier())+": memory, processor time; processes as threads of gVisor"
+		}
+		return []sandbox.Layer{
+			container,
+			{Name: "kernel", State: sandbox.Enforced, Detail: "gVisor's own, which is nobody in namespaces of the host"},
+			{Name: "seccomp", State: sandbox.Partial, Detail: "kept by gVisor's kernel, not by the host's"},
+			{Name: "landlock", State: sandbox.Missing, Detail: "not in containers"},
+			limits,
+		}
+	}
 	return []sandbox.Layer{
-		{Name: "container", State: sandbox.Enforced, Detail: fmt.Sprintf("%s by containerd, image %s", x.backend.runtime(), x.backend.Image.Digest)},
+		container,
 		{Name: "namespaces", State: sandbox.Enforced, Detail: "user, mount, pid, network, ipc, uts, cgroup; no capability, no new privileges"},
 		{Name: "seccomp", State: sandbox.Enforced, Detail: "installed by the runtime, seen in force by PID 1"},
 		{Name: "landlock", State: sandbox.Missing, Detail: "not in containers"},

@@ -139,7 +139,8 @@ func (p *pipes) settle() (err error) {
 	for _, name := range pid1.Names() {
 		err = errors.Join(err, os.Remove(filepath.Join(p.dir, name)))
 	}
-	return err
+	// In a directory that is removed nothing can be made, whoever may write to it.
+	return errors.Join(err, os.Remove(p.dir))
 }
 
 func (p *pipes) close() error {

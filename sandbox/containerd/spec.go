@@ -34,8 +34,11 @@ type lowered struct {
 	skeleton []node
 	files    []node // in the run's directory
 	sources  []int  // by index in spec.Mounts: the bind mounts of what has to be as the policy saw it
-	network  map[string]string
-	owners   map[string]owner // of mapped mounts, by destination
+	// everywhere is that file systems of the box's own need places in the skeleton,
+	// too.
+	everywhere bool
+	network    map[string]string
+	owners     map[string]owner // of mapped mounts, by destination
 }
 
 // node is a directory, a file or a symbolic link.
@@ -81,6 +84,7 @@ func lower(spec *specs.Spec, t target) (*lowered, error) {
 	l := &lowered{plan: pid1.Plan{
 		UID: int(p.User.UID), GID: int(p.User.GID), Args: p.Args, Env: p.Env, Cwd: p.Cwd, Kernel: !t.runsc,
 	}}
+	l.everywhere = t.runsc
 	out := *spec
 	l.spec = &out
 	process := *p
@@ -98,6 +102,9 @@ func lower(spec *specs.Spec, t target) (*lowered, error) {
 	out.Mounts = nil
 	out.Annotations = nil // of ours; those of a runtime would be its orders
 	out.Linux = l.lowerLinux(spec.Linux, t)
+	if t.runsc {
+		forRunsc(out.Linux)
+	}
 	if err := l.lowerMounts(spec.Mounts, t); err != nil {
 		return nil, err
 	}
@@ -135,6 +142,9 @@ func (l *lowered) lowerLinux(in *specs.Linux, t target) *specs.Linux {
 	}
 	if r := resources.Pids; r != nil && r.Limit != nil && *r.Limit > 0 {
 		n := *r.Limit + ownThreads
+		if t.runsc {
+			n += runscThreads
+		}
 		resources.Pids = &specs.LinuxPids{Limit: &n}
 	}
 	resources.Devices = []specs.LinuxDeviceCgroup{{Allow: false, Access: "rwm"}}
@@ -150,8 +160,12 @@ func (l *lowered) lowerMounts(mounts []specs.Mount, t target) error {
 		}
 	}
 	l.skeleton = append(l.skeleton, node{path: path.Dir(pid1.Init), kind: directory}, node{path: pid1.IO, kind: directory})
+	access := "ro"
+	if t.runsc {
+		access = "rw" // gVisor writes to no FIFO otherwise. The directory is gone when the program runs.
+	}
 	l.spec.Mounts = append(l.spec.Mounts, specs.Mount{
-		Destination: pid1.IO, Type: "bind", Source: path.Join(t.dir, ioName), Options: []string{"bind", "ro", "nosuid", "nodev", "noexec", "private"},
+		Destination: pid1.IO, Type: "bind", Source: path.Join(t.dir, ioName), Options: []string{"bind", access, "nosuid", "nodev", "noexec", "private"},
 	})
 	return nil
 }
@@ -180,6 +194,9 @@ func (l *lowered) lowerMount(m specs.Mount, t target) error {
 	}
 	if (m.Type == "symlink" || m.Type == "file") && len(m.Options) > 0 {
 		return fmt.Errorf("a %s takes no options", m.Type)
+	}
+	if t.runsc && ofRunsc(m) {
+		return nil
 	}
 	parent := l.under(at)
 	switch m.Type {
@@ -311,7 +328,7 @@ func (l *lowered) mapOwner(m *specs.Mount, readOnly bool, of func(string) (owner
 // file systems of the box's own the runtime makes the place; on the host there is
 // one.
 func (l *lowered) add(m specs.Mount, parent *specs.Mount, kind nodeKind) {
-	if parent == nil {
+	if parent == nil || l.everywhere && parent.Type != "bind" {
 		l.skeleton = append(l.skeleton, node{path: m.Destination, kind: kind})
 	}
 	l.spec.Mounts = append(l.spec.Mounts, m)

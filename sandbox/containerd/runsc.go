@@ -1,0 +1,76 @@
+package containerd
+
+import (
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/mcpbox/mcpbox/sandbox"
+	"github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// gVisor's runsc takes runc's place in the shim that both share: it understands the
+// same commands. What is to be different for it, it takes as flags before them, from
+// a script in the run's directory.
+//
+//	network=host        The sandbox uses the sockets of the network namespace that it
+//	                    is started in, which is the one of the launcher's making.
+//	                    Without it gVisor would copy addresses and routes of interfaces
+//	                    that are not there, into a network of its own that leads nowhere.
+//	host-fifo=open      FIFOs of the host may be opened: those to PID 1.
+//	oci-seccomp         The filter holds inside, for what it is worth: it is kept by
+//	                    gVisor's kernel, which the program runs on, not by the host's.
+//	host-uds=none       No socket of the host.
+//	overlay2=none       Writes to what is declared go to the host, rather than to memory.
+var runscFlags = []string{"--network=host", "--host-fifo=open", "--host-uds=none", "--overlay2=none", "--oci-seccomp", "--file-access=shared"}
+
+const runscName = "runsc"
+
+// runscThreads is how many threads gVisor may have for itself. Each of the box's has
+// one or more on the host as well, so the limit on processes is a bound, and no count.
+const runscThreads = 128
+
+// runscBinary writes the script, and returns its path.
+func runscBinary(dir string) (string, error) {
+	path, err := exec.LookPath("runsc")
+	if err == nil {
+		path, err = filepath.Abs(path)
+	}
+	if err != nil {
+		return "", &sandbox.UnsupportedError{Feature: `runtime = "runsc"`, Reason: "runsc is not installed", Fix: `to install it on Debian, type: sudo apt-get install runsc; or set runtime = "runc"`, Err: err}
+	}
+	if strings.ContainsAny(path, "'\n") {
+		return "", fmt.Errorf("runsc is at %q, which cannot be quoted", path)
+	}
+	at := filepath.Join(dir, runscName)
+	script := strings.NewReplacer("RUNSC", "'"+path+"'", "FLAGS", strings.Join(runscFlags, " ")).Replace(runscScript)
+	return at, writeFile(at, strings.NewReader(script), 0o700)
+}
+
+// runscScript has a container deleted by force: that it was frozen when it was
+// killed, runsc would take for a reason to keep it. The shim deletes those only that
+// have ended.
+const runscScript = `#!/bin/sh
+for arg; do
+	shift
+	set -- "$@" "$arg"
+	if [ "$arg" = delete ]; then set -- "$@" --force; fi
+done
+exec RUNSC FLAGS "$@"
+`
+
+// forRunsc leaves out the user namespace: gVisor's kernel has one of its own on the
+// host, as nobody, and users inside are that kernel's. What opens files for it, its
+// gofer, is the user who runs runsc; it sees what is mounted, and nothing else.
+func forRunsc(linux *specs.Linux) {
+	linux.Namespaces = slices.DeleteFunc(linux.Namespaces, func(ns specs.LinuxNamespace) bool { return ns.Type == specs.UserNamespace })
+	linux.UIDMappings, linux.GIDMappings = nil, nil
+}
+
+// ofRunsc reports whether gVisor has a mount itself: it has devices of its own, and
+// none of the host's.
+func ofRunsc(m specs.Mount) bool {
+	return m.Destination == "/dev" || m.Type == "bind" && m.Source == m.Destination && strings.HasPrefix(m.Destination, "/dev/")
+}
