@@ -63,7 +63,7 @@ func busybox(t testing.TB) image.Recipe {
 	}
 	r := image.Recipe{Ref: "example.com/busybox:1", Files: map[string]string{"/bin/busybox": program}, Links: map[string]string{}}
 	r.Config.Env = []string{"PATH=/bin"}
-	for _, name := range []string{"sh", "cat", "echo", "sleep", "id", "ls", "stat", "mkdir", "rm", "touch", "ps", "kill", "wget", "nc", "dd", "true", "head", "tail", "grep", "readlink", "setsid", "mount", "chmod", "ip", "ping", "nslookup", "hostname", "seq", "env", "od", "mkfifo"} {
+	for _, name := range []string{"sh", "cat", "echo", "sleep", "id", "ls", "stat", "mkdir", "rm", "touch", "ps", "kill", "wget", "nc", "dd", "true", "head", "tail", "grep", "readlink", "setsid", "mount", "chmod", "ip", "ping", "nslookup", "hostname", "seq", "env", "od", "mkfifo", "timeout"} {
 		r.Links["/bin/"+name] = "busybox"
 	}
 	return r

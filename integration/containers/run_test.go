@@ -127,13 +127,16 @@ func TestInside(t *testing.T) { each(t, testInside) }
 
 func testInside(t *testing.T, m *machine) {
 	out, errs, _ := m.outcome(t, "", "", "sh", "-c", `
-echo fifos $(ls /run/mcpbox/io | grep -c .)
-ls /proc/1/fd >/dev/null 2>&1 && echo PID 1 shows its descriptors
-cat /proc/1/environ 2>/dev/null && echo PID 1 shows its environment
-mkdir /x /run/mcpbox/io/x /run/mcpbox/x /etc/x /usr/x 2>/dev/null && echo the root is writable
+echo fifos $(ls /run/mcpbox/in /run/mcpbox/out | grep -c fifo)
+for fd in 3 4 5 6 7 8 9; do
+	(echo x >/proc/1/fd/$fd) 2>/dev/null && echo "descriptor $fd of PID 1 can be written to"
+	(timeout 1 head -c 1 /proc/1/fd/$fd >/dev/null) 2>/dev/null && echo "descriptor $fd of PID 1 can be read"
+done
+for d in / /run/mcpbox /run/mcpbox/in /run/mcpbox/out /etc /bin; do mkdir $d/x 2>/dev/null && echo $d is writable; done
 touch /tmp/a $HOME/a /dev/shm/a && echo own places are writable
+echo to stderr >/dev/stderr
 `)
-	if want := "fifos 0\nown places are writable\n"; out != want {
+	if want := "fifos 0\nown places are writable\n"; out != want || errs != "to stderr\n" {
 		t.Errorf("stdout:\n%s\nwant:\n%s\nstderr:\n%s", out, want, errs)
 	}
 }

@@ -19,8 +19,9 @@ const somebody = 54321
 
 // TestOrdinaryUser: a launcher that is not root has a box of its own user, which
 // writes to its own directories, and which the launcher needs no containerd to end.
-func TestOrdinaryUser(t *testing.T) {
-	m := start(t, busybox(t))
+func TestOrdinaryUser(t *testing.T) { each(t, testOrdinaryUser) }
+
+func testOrdinaryUser(t *testing.T, m *machine) {
 	if err := os.Chown(m.Address, somebody, somebody); err != nil {
 		t.Fatal(err)
 	}
@@ -34,7 +35,9 @@ func TestOrdinaryUser(t *testing.T) {
 	}
 	policy := `files.write = ["` + work + `"]` + "\n" + `files.read = ["` + secret + `"]`
 	cmd, run, l := m.launcherAs(t, somebody, false, policy, `
-echo "$(id -u) $(cat `+secret+` 2>&1)" >`+work+`/made; mkdir `+work+`/dir; `+stubborn)
+echo "$(id -u) $(cat `+secret+` 2>&1)" >`+work+`/made; mkdir `+work+`/dir
+for fd in 3 4 5 6 7 8 9; do chmod 666 /proc/1/fd/$fd; (exec 8>>/proc/1/fd/$fd; sleep 10000) & done 2>/dev/null
+`+stubborn)
 	var st syscall.Stat_t
 	if err := syscall.Stat(filepath.Join(work, "made"), &st); err != nil || st.Uid != somebody {
 		t.Errorf("the file on the host: %+v, %v", st, err)
@@ -108,4 +111,33 @@ func (m *machine) runc(args ...string) *exec.Cmd {
 		}
 	}
 	return exec.Command(path, args...)
+}
+
+// TestReadOnlyBelow: what is mounted inside a directory that may be read is not
+// writable either.
+func TestReadOnlyBelow(t *testing.T) { each(t, testReadOnlyBelow) }
+
+func testReadOnlyBelow(t *testing.T, m *machine) {
+	dir := t.TempDir()
+	below := filepath.Join(dir, "below")
+	if err := errors.Join(os.Chmod(filepath.Dir(dir), 0o755), os.Mkdir(below, 0o755), syscall.Mount("tmpfs", below, "tmpfs", 0, "mode=1777")); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { syscall.Unmount(below, 0) })
+	// The control: on the host anybody may.
+	touch := exec.Command("touch", filepath.Join(below, "control"))
+	touch.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: somebody, Gid: somebody}}
+	if err := touch.Run(); err != nil {
+		t.Fatal(err)
+	}
+	out, errs, _ := m.outcome(t, `files.read = ["`+dir+`"]`, "", "sh", "-c", "ls "+below+"; for f in x control; do echo x >"+below+"/$f; done; chmod 777 "+below+"/control; mkdir "+below+"/d")
+	if out != "control\n" || !strings.Contains(errs, "Read-only file system") {
+		t.Errorf("%q, %q", out, errs)
+	}
+	if list, err := os.ReadDir(below); err != nil || len(list) != 1 {
+		t.Errorf("%v, %v", list, err)
+	}
+	if info, err := os.Stat(filepath.Join(below, "control")); err != nil || info.Size() > 0 || info.Mode().Perm() == 0o777 {
+		t.Errorf("%+v, %v", info, err)
+	}
 }

@@ -71,7 +71,7 @@ func (b *Backend) Start(ctx context.Context, spec *specs.Spec, network *sandbox.
 			}
 		}
 	}()
-	if x.pipes, err = makePipes(b.RunDir, l.plan.UID, l.plan.GID); err != nil {
+	if x.pipes, err = makePipes(b.RunDir, &l.plan); err != nil {
 		return nil, err
 	}
 	ns, err := newNamespace(network, l.network)

@@ -94,20 +94,24 @@ type pipes struct {
 	stdin, stdout, stderr *os.File
 }
 
-// makePipes makes the FIFOs in the run's directory, for the box's user alone. They
-// are held open at both ends, so that whoever opens one does not have to wait.
-func makePipes(dir string, uid, gid int) (*pipes, error) {
-	p := &pipes{dir: filepath.Join(dir, ioName)}
-	if err := mkdir(p.dir); err != nil {
-		return nil, err
+// makePipes makes the FIFOs in the run's directory, those of the program for the
+// box's user alone, and those of PID 1 for it, or for root inside. They are held open
+// at both ends, so that whoever opens one does not have to wait.
+func makePipes(dir string, plan *pid1.Plan) (*pipes, error) {
+	p := &pipes{dir: dir}
+	for _, d := range p.dirs() {
+		if err := mkdir(d); err != nil {
+			return nil, err
+		}
 	}
-	for _, name := range pid1.Names() {
-		at := filepath.Join(p.dir, name)
+	for _, name := range []string{pid1.Control, pid1.Status, pid1.Stdin, pid1.Stdout, pid1.Stderr} {
+		at := p.path(name)
 		if err := unix.Mkfifo(at, 0o600); err != nil {
 			return nil, errors.Join(&os.PathError{Op: "mkfifo", Path: at, Err: err}, p.close())
 		}
-		if os.Geteuid() != uid {
-			if err := os.Lchown(at, uid, gid); err != nil {
+		ofPID1 := name == pid1.Control || name == pid1.Status
+		if os.Geteuid() != plan.UID && (plan.Kernel || !ofPID1) {
+			if err := os.Lchown(at, plan.UID, plan.GID); err != nil {
 				return nil, errors.Join(err, p.close())
 			}
 		}
@@ -121,12 +125,23 @@ func makePipes(dir string, uid, gid int) (*pipes, error) {
 	return p, nil
 }
 
+// dirs are the directories of the FIFOs.
+func (p *pipes) dirs() []string {
+	return []string{filepath.Join(p.dir, filepath.Base(pid1.In)), filepath.Join(p.dir, filepath.Base(pid1.Out))}
+}
+
+// path is where the FIFO name lies on the host.
+func (p *pipes) path(name string) string {
+	at := pid1.Path(name)
+	return filepath.Join(p.dir, filepath.Base(filepath.Dir(at)), name)
+}
+
 // settle leaves the launcher with one end of each FIFO, and nobody with a name of
 // it, once PID 1 has all of its ends. From then on the end of one side is seen at
 // the other.
 func (p *pipes) settle() (err error) {
 	open := func(name string, flags int) *os.File {
-		f, e := os.OpenFile(filepath.Join(p.dir, name), flags|unix.O_NONBLOCK|unix.O_NOFOLLOW, 0)
+		f, e := os.OpenFile(p.path(name), flags|unix.O_NONBLOCK|unix.O_NOFOLLOW, 0)
 		err = errors.Join(err, e)
 		return f
 	}
@@ -136,11 +151,11 @@ func (p *pipes) settle() (err error) {
 		f.Close()
 	}
 	p.hold, p.control, p.status = nil, control, status
-	for _, name := range pid1.Names() {
-		err = errors.Join(err, os.Remove(filepath.Join(p.dir, name)))
-	}
 	// In a directory that is removed nothing can be made, whoever may write to it.
-	return errors.Join(err, os.Remove(p.dir))
+	for _, d := range p.dirs() {
+		err = errors.Join(err, os.RemoveAll(d))
+	}
+	return err
 }
 
 func (p *pipes) close() error {

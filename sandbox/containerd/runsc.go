@@ -69,8 +69,28 @@ func forRunsc(linux *specs.Linux) {
 	linux.UIDMappings, linux.GIDMappings = nil, nil
 }
 
+// asRoot has PID 1 be root of gVisor's kernel, and the program nobody there: that
+// kernel keeps no process from what another of the same user has open, and does not
+// keep signals from PID 1, by whose life the launcher's death is noticed.
+func asRoot(p *specs.Process) {
+	p.User.UID, p.User.GID = 0, 0
+	caps := []string{"CAP_DAC_OVERRIDE", "CAP_KILL", "CAP_SETGID", "CAP_SETPCAP", "CAP_SETUID"}
+	p.Capabilities = &specs.LinuxCapabilities{Bounding: caps, Effective: caps, Permitted: caps}
+}
+
 // ofRunsc reports whether gVisor has a mount itself: it has devices of its own, and
 // none of the host's.
 func ofRunsc(m specs.Mount) bool {
 	return m.Destination == "/dev" || m.Type == "bind" && m.Source == m.Destination && strings.HasPrefix(m.Destination, "/dev/")
+}
+
+// forGofer says "ro" for "rro", which runsc does not know. It means as much there: what
+// is mounted on the host below a directory is, to gVisor, part of that one mount.
+func forGofer(options []string) []string {
+	for i, o := range options {
+		if o == "rro" {
+			options[i] = "ro"
+		}
+	}
+	return options
 }

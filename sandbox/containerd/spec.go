@@ -60,7 +60,6 @@ const (
 const (
 	skeletonName = "skeleton"
 	filesName    = "files"
-	ioName       = "io"
 )
 
 // ownThreads is how many threads PID 1 has, at most.
@@ -104,6 +103,7 @@ func lower(spec *specs.Spec, t target) (*lowered, error) {
 	out.Linux = l.lowerLinux(spec.Linux, t)
 	if t.runsc {
 		forRunsc(out.Linux)
+		asRoot(&process)
 	}
 	if err := l.lowerMounts(spec.Mounts, t); err != nil {
 		return nil, err
@@ -159,14 +159,17 @@ func (l *lowered) lowerMounts(mounts []specs.Mount, t target) error {
 			return fmt.Errorf("mounts[%d] %s: %w", i, m.Destination, err)
 		}
 	}
-	l.skeleton = append(l.skeleton, node{path: path.Dir(pid1.Init), kind: directory}, node{path: pid1.IO, kind: directory})
-	access := "ro"
-	if t.runsc {
-		access = "rw" // gVisor writes to no FIFO otherwise. The directory is gone when the program runs.
+	l.skeleton = append(l.skeleton, node{path: path.Dir(pid1.Init), kind: directory})
+	for _, at := range []string{pid1.In, pid1.Out} {
+		access := "ro"
+		if t.runsc && at == pid1.Out {
+			access = "rw" // gVisor writes to no FIFO otherwise. The directory is gone when the program runs.
+		}
+		l.skeleton = append(l.skeleton, node{path: at, kind: directory})
+		l.spec.Mounts = append(l.spec.Mounts, specs.Mount{
+			Destination: at, Type: "bind", Source: path.Join(t.dir, path.Base(at)), Options: []string{"bind", access, "nosuid", "nodev", "noexec", "private"},
+		})
 	}
-	l.spec.Mounts = append(l.spec.Mounts, specs.Mount{
-		Destination: pid1.IO, Type: "bind", Source: path.Join(t.dir, ioName), Options: []string{"bind", access, "nosuid", "nodev", "noexec", "private"},
-	})
 	return nil
 }
 
@@ -272,6 +275,9 @@ func (l *lowered) lowerBind(m specs.Mount, t target, parent *specs.Mount) error 
 		return fmt.Errorf("option nosuid is missing")
 	case slices.Contains(options, "rbind") && readOnly && !slices.Contains(options, "rro"):
 		return fmt.Errorf("rbind,ro is ambiguous: say rro")
+	}
+	if t.runsc {
+		options = forGofer(options)
 	}
 	m.Options = append(options, "private")
 	kind := regular

@@ -226,7 +226,12 @@ func sameMounts(t *testing.T, asked []specs.Mount, l *lowered) {
 			}
 		}
 	}
-	delete(made, pid1.IO)
+	for _, own := range []string{pid1.In, pid1.Out} {
+		if !slices.Contains(made[own].Options, "ro") {
+			t.Errorf("%s can be written to", own)
+		}
+		delete(made, own)
+	}
 	if len(made) > 0 {
 		t.Errorf("nobody asked for %v", made)
 	}
@@ -264,7 +269,7 @@ func TestLowerRefuses(t *testing.T) {
 		{"endless tmpfs", mount(specs.Mount{Destination: "/x", Type: "tmpfs", Options: []string{"nosuid"}}), "size"},
 		{"destination with ..", mount(specs.Mount{Destination: "/x/../y", Type: "proc"}), "clean"},
 		{"source with ..", mount(specs.Mount{Destination: "/x", Source: "/x/../y", Type: "bind", Options: []string{"bind", "nosuid"}}), "clean"},
-		{"over PID 1", mount(specs.Mount{Destination: "/run/mcpbox/io", Type: "tmpfs", Options: []string{"size=1"}}), "mcpbox's own"},
+		{"over PID 1", mount(specs.Mount{Destination: "/run/mcpbox/in", Type: "tmpfs", Options: []string{"size=1"}}), "mcpbox's own"},
 		{"link in a directory of the host", func(s *specs.Spec) {
 			s.Mounts = append(s.Mounts, specs.Mount{Destination: "/x", Source: "/x", Type: "bind", Options: []string{"rbind", "rw", "nosuid"}},
 				specs.Mount{Destination: "/x/y", Source: "z", Type: "symlink"})

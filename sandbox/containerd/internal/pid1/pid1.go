@@ -4,11 +4,13 @@
 // part: its shims keep containers alive whoever dies.
 //
 // It speaks with the launcher through FIFOs (fifo(7)), which need no call that the
-// server's filter forbids, and no privilege. They lie in a directory of the run
-// that is mounted read-only. Once they are open the launcher removes their names,
-// and only then the server starts; it has the user of this process, but cannot get
-// at its descriptors, as this process is undumpable (proc(5)). So nobody but the
-// launcher holds the writing end of the FIFO by whose end its death shows.
+// server's filter forbids, and no privilege. They lie in directories of the run,
+// those that are read here in one that is mounted read-only. Once they are open the
+// launcher removes their names, and only then the server starts; it has the user of
+// this process, but cannot get at its descriptors, as this process is undumpable
+// (proc(5)). So nobody but the launcher holds the writing end of the FIFO by whose
+// end its death shows. gVisor shows what an undumpable process has open; there it is
+// the read-only mount that lets nobody write.
 //
 // Nothing here may import more than the standard library, x/sys and
 // sandbox/internal.
@@ -71,7 +73,7 @@ func openAll() (*inside, error) {
 	in := &inside{}
 	open := func(name string, flags int) (*os.File, error) {
 		// It blocks until the other side is there. The launcher is already.
-		fd, err := unix.Open(IO+"/"+name, flags|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
+		fd, err := unix.Open(Path(name), flags|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
 		return os.NewFile(uintptr(fd), name), err
 	}
 	var err error
@@ -135,9 +137,15 @@ func (in *inside) start() (pid int, failure *Failure) {
 	path, err := process.LookPath(plan.Args[0], plan.Env)
 	if err == nil {
 		// Its descriptors are the three, as all others are close-on-exec.
-		pid, err = syscall.ForkExec(path, plan.Args, &syscall.ProcAttr{
-			Env: plan.Env, Files: in.stdio, Sys: &syscall.SysProcAttr{Setsid: true},
-		})
+		attr := &syscall.SysProcAttr{Setsid: true}
+		if !plan.Kernel {
+			if err := dropBounding(); err != nil {
+				return 0, fail("capabilities", "", err)
+			}
+			// With the user the capabilities go.
+			attr.Credential = &syscall.Credential{Uid: uint32(plan.UID), Gid: uint32(plan.GID)}
+		}
+		pid, err = syscall.ForkExec(path, plan.Args, &syscall.ProcAttr{Env: plan.Env, Files: in.stdio, Sys: attr})
 	}
 	if err != nil {
 		failure := fail("exec", plan.Args[0], err)
@@ -164,6 +172,21 @@ func (in *inside) serve(main int) {
 			unix.Kill(main, unix.Signal(order.Signal))
 		}
 	}
+}
+
+// dropBounding takes from this thread, and from what it starts, whatever could be
+// had again.
+func dropBounding() error {
+	for c := uintptr(0); c <= 63; c++ {
+		err := unix.Prctl(unix.PR_CAPBSET_DROP, c, 0, 0, 0)
+		if err == unix.EINVAL {
+			return nil // past the kernel's last one
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func fail(step, path string, err error) *Failure {

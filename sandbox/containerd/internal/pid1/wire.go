@@ -7,19 +7,30 @@ import (
 	"io"
 )
 
-// Paths inside of the container, and the names of the FIFOs in IO.
+// Init is where PID 1 lies inside of the container.
+const Init = "/run/mcpbox/init"
+
+// The FIFOs, by the directories that they lie in.
 const (
-	Init    = "/run/mcpbox/init"
-	IO      = "/run/mcpbox/io"
+	// In is of those that are read inside. It is always mounted read-only, so that
+	// no writing end of one can be had there.
+	In      = "/run/mcpbox/in"
 	Control = "control" // orders, to PID 1
-	Status  = "status"  // reports, from PID 1
 	Stdin   = "stdin"
-	Stdout  = "stdout"
-	Stderr  = "stderr"
+	// Out is of those that are written to inside.
+	Out    = "/run/mcpbox/out"
+	Status = "status" // reports, from PID 1
+	Stdout = "stdout"
+	Stderr = "stderr"
 )
 
-// Names are all FIFOs.
-func Names() []string { return []string{Control, Status, Stdin, Stdout, Stderr} }
+// Path is where the FIFO name lies inside of the container.
+func Path(name string) string {
+	if name == Control || name == Stdin {
+		return In + "/" + name
+	}
+	return Out + "/" + name
+}
 
 // Order is what the launcher asks for; one field of it is set.
 type Order struct {
@@ -38,7 +49,8 @@ type Plan struct {
 	Links     []Link  // in file systems that are empty at first
 	Checks    []Check // of mounts
 	// Kernel is whether the kernel inside is the host's, whose own word is taken
-	// for what confines this process. gVisor's has none for the filter.
+	// for what confines this process. With gVisor's, which has less to say, this
+	// process is root inside, and only the program is the box's user.
 	Kernel bool
 }
 
