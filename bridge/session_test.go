@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"fmt"
 	"runtime"
 	"strings"
 	"testing"
@@ -136,5 +137,45 @@ func TestManyElements(t *testing.T) {
 	j.passes(&j.toHost, "["+strings.Repeat(one+",", maxElements-1)+one+"]")
 	if out := j.toHost.pass([]byte("[" + strings.Repeat(one+",", maxElements) + one + "]")); out != nil {
 		t.Errorf("a batch of %d messages has passed", maxElements+1)
+	}
+}
+
+// Neither side can have any number of requests wait, nor a client withdraw
+// initialize, which "MUST NOT be cancelled".
+func TestRequestsAreBounded(t *testing.T) {
+	j := conversation(t, "")
+	request := func(p *pump, id int) bool {
+		return p.pass(fmt.Appendf(nil, `{"jsonrpc":"2.0","id":"r%d","method":"ping"}`, id)) != nil
+	}
+	for _, side := range []struct {
+		p    *pump
+		most int
+		open func() int
+	}{
+		{&j.toServer, maxCalls, j.Waiting},
+		{&j.toHost, maxAsked, func() int { return len(j.session.server.open) }},
+	} {
+		n := side.open()
+		for ; n < side.most; n++ {
+			if !request(side.p, n) {
+				t.Fatalf("%s: request %d of %d is refused", side.p.dir, n, side.most)
+			}
+		}
+		if request(side.p, n) || j.events[len(j.events)-1].Rule != ruleMany || side.open() != side.most {
+			t.Errorf("%s: one more than %d has passed", side.p.dir, side.most)
+		}
+	}
+}
+
+func TestInitializeIsNotCancelled(t *testing.T) {
+	j := conversation(t, "")
+	before := j.Waiting()
+	j.passes(&j.toServer, `{"jsonrpc":"2.0","id":"again","method":"initialize","params":{}}`)
+	j.passes(&j.toServer, `{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":"again"}}`)
+	if now := j.Waiting(); now != before+1 {
+		t.Errorf("%d calls wait, and before there were %d", now, before)
+	}
+	if !j.Fail("\"again\"", errGone) || strings.Contains(string(j.serverIn.queue), "cancelled") {
+		t.Errorf("the server is told that it was: %s", j.serverIn.queue)
 	}
 }
