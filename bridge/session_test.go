@@ -179,3 +179,31 @@ func TestInitializeIsNotCancelled(t *testing.T) {
 		t.Errorf("the server is told that it was: %s", j.serverIn.queue)
 	}
 }
+
+// What a server has not read is answered, and what it has read is not.
+func TestGiveUpNewer(t *testing.T) {
+	j := conversation(t, "")
+	j.passes(&j.toServer, `{"jsonrpc":"2.0","id":80,"method":"ping"}`)
+	read := j.session.newest()
+	j.passes(&j.toServer, `{"jsonrpc":"2.0","id":82,"method":"ping"}`)
+	j.giveUp(errShut, nil, read)
+	if got := errorsOf(t, j.hostOut); got != "82:-31005" {
+		t.Errorf("answered: %s", got)
+	}
+}
+
+// A request of the server's that an inspector refuses waits for nothing.
+func TestRefusedRequestDoesNotWait(t *testing.T) {
+	j := conversation(t, "")
+	before := len(j.session.server.open)
+	j.cfg.Inspectors = []Inspector{&refuser{"roots/list"}}
+	if out := j.toHost.pass([]byte(`{"jsonrpc":"2.0","id":5,"method":"roots/list"}`)); out != nil {
+		t.Fatalf("it has passed: %s", out)
+	}
+	if n := len(j.session.server.open); n != before {
+		t.Errorf("%d requests wait; before there were %d", n, before)
+	}
+	if out := j.toServer.pass([]byte(`{"jsonrpc":"2.0","id":5,"result":{"roots":[]}}`)); out != nil {
+		t.Errorf("an answer to it has passed: %s", out)
+	}
+}
