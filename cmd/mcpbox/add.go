@@ -7,11 +7,13 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
 	"github.com/mcpbox/mcpbox/cmd/mcpbox/internal/packages"
 	"github.com/mcpbox/mcpbox/cmd/mcpbox/internal/program"
+	"github.com/mcpbox/mcpbox/policy"
 	"github.com/spf13/cobra"
 )
 
@@ -47,7 +49,8 @@ Without --from, NAME is a package of npm, and its last part becomes the name.`,
 }
 
 func add(c console, inv *invocation) error {
-	if request, err := packages.Parse(inv.argv); err != nil {
+	request, err := packages.Parse(inv.argv)
+	if err != nil {
 		return err
 	} else if request == nil {
 		return fmt.Errorf("%s installs nothing; to run it, type: mcpbox run -- %s", inv.argv[0], commandLine(inv.argv))
@@ -58,14 +61,31 @@ func add(c console, inv *invocation) error {
 	if err := inv.provideNow(c, signals); err != nil {
 		return err
 	}
-	own, err := ownDirs()
+	host, own, err := openHost()
 	if err != nil {
 		return err
 	}
-	pin := inv.installed.pin
-	fprint(c.out, printableText(fmt.Sprintf("%s runs %s@%s.\nPolicy: %s\nEntry for mcpServers:\n\n%s", inv.name, pin.Name, pin.Version,
-		filepath.Join(own.Config, "servers", inv.name+".toml"), hostEntry(inv))))
+	pin, file := inv.installed.pin, filepath.Join(own.Config, "servers", inv.name+".toml")
+	text := fmt.Sprintf("%s runs %s@%s.\nPolicy: %s\nEntry for mcpServers:\n\n%s", inv.name, pin.Name, pin.Version, file, hostEntry(inv))
+	if paths := notInPolicy(host, own.Config, file, request.Args); len(paths) > 0 {
+		text += fmt.Sprintf("\n\nIts command line names %s, which is not in its box yet: to let it\nwrite there, or read, say so below [files] in the policy.", strings.Join(paths, ", "))
+	}
+	fprint(c.out, printableText(text))
 	return nil
+}
+
+// notInPolicy lists what a server is told of on its command line and its policy does
+// not show to it: most servers of files do not start then.
+func notInPolicy(host policy.Host, config, file string, args []string) []string {
+	p, err := loadPolicy(host, file)
+	if err != nil {
+		return nil // which the first start says
+	}
+	shown, _ := declaredPaths(host, config, p)
+	return slices.DeleteFunc(existing(args, host.Facts()), func(path string) bool {
+		real, err := filepath.EvalSymlinks(path)
+		return err != nil || slices.ContainsFunc(shown, func(dir string) bool { return inside(real, dir) })
+	})
 }
 
 // hostEntry is the entry of a host's configuration that runs the server.

@@ -175,3 +175,23 @@ func TestAdd(t *testing.T) {
 		t.Errorf("code %d, %s", code, stderr)
 	}
 }
+
+// Who adds a server is told what it will miss: a directory that its command line
+// names, and its policy does not.
+func TestAddNamesDirectory(t *testing.T) {
+	once(t)
+	t.Parallel()
+	r := newRegistry(t)
+	o := newOwner(t, r)
+	r.publishServer("greeter", "1.0.0", nil)
+	o.write("project/file", "")
+	dir := filepath.Join(o.home, "project")
+	o.write("config/mcpbox/servers/declared.toml", "[files]\nwrite = ["+tomlString(dir)+"]\n")
+	for name, told := range map[string]bool{"new": true, "declared": false} {
+		stdout, stderr, code := o.mcpbox("add", name, "--from", "npx -y greeter "+dir+" /no/such/directory")
+		want := "Its command line names " + dir + ", which is not in its box yet"
+		if code != 0 || strings.Contains(stdout, want) != told || strings.Contains(stdout, "yet") != told {
+			t.Errorf("%s: code %d, %s%s", name, code, stdout, stderr)
+		}
+	}
+}

@@ -87,15 +87,15 @@ func (d *demo) run() error {
 func snippet(mcpbox, node, server string) string {
 	return fmt.Sprintf(`
 All as promised. To give an MCP host the same server in the same box, paste this
-into its configuration, with a directory of yours:
+into its configuration, with a directory of yours in the place of /home/you/projects/x:
 
 {
   "mcpServers": {
     "fs": {
       "command": %q,
-      "args": ["run", "--name", "fs", "--rw", "~/projects/x", "--",
+      "args": ["run", "--name", "fs", "--rw", "/home/you/projects/x", "--",
                %q, %q,
-               "~/projects/x"]
+               "/home/you/projects/x"]
     }
   }
 }
