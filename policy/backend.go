@@ -78,6 +78,9 @@ func (p *Policy) CheckBackend() error {
 	default:
 		return &Error{p.Runtime.Origin, fmt.Sprintf(`runtime cannot be %q; it has to be "runc" or "runsc"`, r)}
 	}
+	if p.BackendName() == BackendContainerd && p.RuntimeName() == RuntimeRunsc && p.Mode() == SocketsHost {
+		return &Error{p.Runtime.Origin, `runtime is "runsc", whose kernel reaches no unix socket of the host, but unix_sockets is "host"; write runtime = "runc", or unix_sockets = "private"`}
+	}
 	if why := badReference(p.Image.Value); why != "" {
 		return &Error{p.Image.Origin, fmt.Sprintf("image cannot be %q: %s", p.Image.Value, why)}
 	}

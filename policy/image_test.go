@@ -35,6 +35,8 @@ func TestBackendCombinations(t *testing.T) {
 		{"variables alone", Policy{Env: Env{Image: []string{"*"}}}, `env.image is set, but the backend is "native"`},
 		{"an unknown backend", Policy{Backend: Said[BackendName]{"docker", at}}, origin + `backend cannot be "docker"; it has to be "native" or "containerd"`},
 		{"an unknown runtime", *Extend(imagePolicy(), &Policy{Runtime: Said[RuntimeName]{"kata", at}}), origin + `runtime cannot be "kata"; it has to be "runc" or "runsc"`},
+		{"gVisor and the host's sockets", *Extend(imagePolicy(), &Policy{Runtime: Said[RuntimeName]{RuntimeRunsc, at}, UnixSockets: SocketsHost}), origin + `runtime is "runsc", whose kernel reaches no unix socket of the host`},
+		{"gVisor and sockets of its own", *Extend(imagePolicy(), &Policy{Runtime: Said[RuntimeName]{RuntimeRunsc, at}, UnixSockets: SocketsPrivate}), ""},
 		{"a reference of a flag", *Extend(imagePolicy(), &Policy{Image: Said[string]{"x\ny", Origin{Flag: "--image"}}}), `--image: image cannot be "x\ny"`},
 	} {
 		err := c.p.CheckBackend()
