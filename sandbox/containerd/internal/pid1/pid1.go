@@ -21,6 +21,7 @@ import (
 	"os"
 	"runtime"
 	"syscall"
+	"time"
 
 	"github.com/mcpbox/mcpbox/sandbox/internal/process"
 	"golang.org/x/sys/unix"
@@ -29,6 +30,10 @@ import (
 // exitFailed is the exit status of a PID 1 that has failed, or has lost its
 // launcher.
 const exitFailed = 125
+
+// startTimeout is how long the launcher may take to be there, which it is before this
+// process.
+const startTimeout = 30 * time.Second
 
 // Main is the program, and never returns.
 func Main() {
@@ -39,10 +44,13 @@ func Main() {
 		os.Stderr.WriteString("mcpbox-init: started by mcpbox only\n")
 		os.Exit(exitFailed)
 	}
+	// A launcher that has died already never opens its ends.
+	alone := time.AfterFunc(startTimeout, func() { os.Exit(exitFailed) })
 	in, err := openAll()
 	if err != nil {
 		os.Exit(exitFailed) // there is nobody to tell
 	}
+	alone.Stop()
 	main, failure := in.start()
 	if failure != nil {
 		Send(in.status, Report{Failure: failure})
