@@ -79,7 +79,7 @@ func (u *user) ps() (list []listed) {
 // serve starts a stubborn program, and returns once it runs.
 func (u *user) serve(name string) (cmd *exec.Cmd, stderr *strings.Builder) {
 	u.t.Helper()
-	cmd = u.command("run", "--raw", "--name", name, "--backend", "containerd", "--image", u.machine.image.Ref, "--", "sh", "-c", stubborn)
+	cmd = u.command("run", "--raw", "--name", name, "--backend", "containerd", "--image", u.machine.image.Ref, "--runtime", u.machine.runtime, "--", "sh", "-c", stubborn)
 	stderr = &strings.Builder{}
 	cmd.Stderr = stderr
 	in, err := cmd.StdinPipe()
@@ -105,8 +105,9 @@ func (u *user) serve(name string) (cmd *exec.Cmd, stderr *strings.Builder) {
 
 // TestCommands: ps, freeze, thaw, cut and kill do to a container what they do to any
 // box.
-func TestCommands(t *testing.T) {
-	m := start(t, busybox(t))
+func TestCommands(t *testing.T) { each(t, testCommands) }
+
+func testCommands(t *testing.T, m *machine) {
 	u := newUser(t, m)
 	cmd, stderr := u.serve("one")
 	await(t, "it is listed", func() bool { return len(u.ps()) == 1 })
@@ -136,8 +137,9 @@ func TestCommands(t *testing.T) {
 
 // TestKillOutright: a launcher that does not answer is killed with its box, also
 // while containerd is not there; when it is again, the next command removes the rest.
-func TestKillOutright(t *testing.T) {
-	m := start(t, busybox(t))
+func TestKillOutright(t *testing.T) { each(t, testKillOutright) }
+
+func testKillOutright(t *testing.T, m *machine) {
 	u := newUser(t, m)
 	for _, freeze := range []bool{false, true} {
 		cmd, _ := u.serve("stuck")
@@ -169,8 +171,9 @@ func TestKillOutright(t *testing.T) {
 
 // TestLauncherDies: the next command removes what a launcher has left that was
 // killed.
-func TestLauncherDies(t *testing.T) {
-	m := start(t, busybox(t))
+func TestLauncherDies(t *testing.T) { each(t, testLauncherDies) }
+
+func testLauncherDies(t *testing.T, m *machine) {
 	u := newUser(t, m)
 	for _, freeze := range []bool{false, true} {
 		cmd, _ := u.serve("lost")
