@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -50,6 +51,18 @@ func (t transport) Connect(ctx context.Context) (mcp.Connection, error) {
 // directory that it was given, and with nothing else of the host.
 func TestServer(t *testing.T) {
 	m := start(t, filesystemServer(t))
+	for _, runtime := range []string{"runc", "runsc"} {
+		t.Run(runtime, func(t *testing.T) {
+			if _, err := exec.LookPath(runtime); err != nil {
+				need(t, runtime+" is not installed; run scripts/setup test")
+			}
+			m.runtime = runtime
+			testServer(t, m)
+		})
+	}
+}
+
+func testServer(t *testing.T, m *machine) {
 	docs := t.TempDir()
 	if err := os.WriteFile(filepath.Join(docs, "note.txt"), []byte("the content"), 0o644); err != nil {
 		t.Fatal(err)

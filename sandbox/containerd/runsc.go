@@ -9,6 +9,7 @@ import (
 
 	"github.com/mcpbox/mcpbox/sandbox"
 	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 )
 
 // gVisor's runsc takes runc's place in the shim that both share: it understands the
@@ -67,6 +68,32 @@ exec RUNSC FLAGS "$@"
 func forRunsc(linux *specs.Linux) {
 	linux.Namespaces = slices.DeleteFunc(linux.Namespaces, func(ns specs.LinuxNamespace) bool { return ns.Type == specs.UserNamespace })
 	linux.UIDMappings, linux.GIDMappings = nil, nil
+	linux.Seccomp = filterForRunsc(linux.Seccomp)
+}
+
+// filterForRunsc has the filter say ENOSYS where it says so elsewhere. For any error
+// that a filter names runsc takes EPERM, and then a C library does not try clone(2)
+// in the place of clone3(2), so that no program of it has threads. What a tracer is
+// to be asked about is ENOSYS where there is none (seccomp(2)), and the same filter
+// keeps programs from tracing.
+func filterForRunsc(s *specs.LinuxSeccomp) *specs.LinuxSeccomp {
+	if s == nil {
+		return nil
+	}
+	out := *s
+	missing := func(action specs.LinuxSeccompAction, errno *uint) bool {
+		return action == specs.ActErrno && errno != nil && *errno == uint(unix.ENOSYS)
+	}
+	if missing(out.DefaultAction, out.DefaultErrnoRet) {
+		out.DefaultAction, out.DefaultErrnoRet = specs.ActTrace, nil
+	}
+	out.Syscalls = slices.Clone(s.Syscalls)
+	for i, rule := range out.Syscalls {
+		if missing(rule.Action, rule.ErrnoRet) {
+			out.Syscalls[i].Action, out.Syscalls[i].ErrnoRet = specs.ActTrace, nil
+		}
+	}
+	return &out
 }
 
 // asRoot has PID 1 be root of gVisor's kernel, and the program nobody there: that

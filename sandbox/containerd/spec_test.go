@@ -15,6 +15,7 @@ import (
 	"github.com/mcpbox/mcpbox/sandbox"
 	"github.com/mcpbox/mcpbox/sandbox/containerd/internal/pid1"
 	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 )
 
 var testTarget = target{dir: "/run/user/1000/mcpbox/0123abcd", cgroup: "mcpbox-1-2-3", rootUID: 2000000001, rootGID: 2000000002}
@@ -324,5 +325,47 @@ func TestOwners(t *testing.T) {
 		if !reflect.DeepEqual(m.UIDMappings, wantUID) || !reflect.DeepEqual(m.GIDMappings, wantGID) {
 			t.Errorf("%s: %+v, %+v", m.Destination, m.UIDMappings, m.GIDMappings)
 		}
+	}
+}
+
+// TestFilterForRunsc: what is not implemented is that with gVisor, too; the rest of
+// the filter, and the original, stay as they are.
+func TestFilterForRunsc(t *testing.T) {
+	before, err := policy.Seccomp(policy.SocketsNone, runtime.GOARCH)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kept, err := json.Marshal(before)
+	if err != nil {
+		t.Fatal(err)
+	}
+	after := filterForRunsc(before)
+	if now, err := json.Marshal(before); err != nil || string(now) != string(kept) {
+		t.Errorf("the original has changed: %v", err)
+	}
+	if before.DefaultAction != specs.ActErrno || after.DefaultAction != specs.ActTrace {
+		t.Errorf("what no rule names: %s, and %s with gVisor", before.DefaultAction, after.DefaultAction)
+	}
+	// Only because nobody can trace is what a tracer is asked about an error.
+	traces := false
+	for i, rule := range after.Syscalls {
+		old := before.Syscalls[i]
+		switch {
+		case rule.Action == specs.ActTrace:
+			if old.Action != specs.ActErrno || old.ErrnoRet == nil || *old.ErrnoRet != uint(unix.ENOSYS) {
+				t.Errorf("%v was %s", rule.Names, old.Action)
+			}
+		case !reflect.DeepEqual(rule, old):
+			t.Errorf("%v is %v, and was %v", rule.Names, rule, old)
+		}
+		if slices.Contains(rule.Names, "ptrace") && rule.Action == specs.ActErrno && len(rule.Args) == 0 {
+			traces = true
+		}
+	}
+	if !traces {
+		t.Error("programs may trace")
+	}
+	if filterForRunsc(nil) != nil {
+		t.Error("a filter from nothing")
 	}
 }
