@@ -126,8 +126,9 @@ type Box interface {
 	// [os.ErrProcessDone].
 	Usage() (Load, error)
 
-	// Wait returns once no process of the box is left. Every caller gets the
-	// same result.
+	// Wait returns once no process of the box is left, or, some seconds after it
+	// was killed, none but those of [Exit.Stuck]. Every caller gets the same
+	// result.
 	Wait() (Exit, error)
 }
 
@@ -148,10 +149,15 @@ type Exit struct {
 	Code int
 	// Signal is the signal that ended the program, or 0.
 	Signal syscall.Signal
-	// Usage sums over all processes of the box that were waited for.
+	// Usage sums over all processes of the box; where the kernel does not count
+	// that, over those that were waited for.
 	Usage Usage
 	// Memory is what it took of memory.
 	Memory Memory
+	// Stuck are the host's process ids of what was killed and cannot end, because
+	// it waits in the kernel for something that does not come, such as the answer
+	// of a file system. They execute nothing any more. Usage is incomplete then.
+	Stuck []int
 	// Exceeded is the limit for which the box was killed, by the kernel or by
 	// its backend; nil if it was not.
 	Exceeded *LimitError
@@ -175,6 +181,8 @@ type LimitError struct {
 	Used, Allowed int64
 	// Detail says in words what a number does not, or is "".
 	Detail string
+	// Late is that this was found when the box had ended by itself.
+	Late bool
 }
 
 func (e *LimitError) Error() string {

@@ -12,6 +12,7 @@ import (
 // server made it; these are the bounds.
 const (
 	changesTimeout  = 2 * time.Second
+	changesStuck    = 500 * time.Millisecond // where some file system hangs for sure
 	changesRecorded = 200
 	changesSaid     = 10
 	detailLength    = 512 // bytes of a link's target, or of a reason
@@ -21,7 +22,11 @@ const (
 // and tells the person what needs telling. A signal cuts it short: by then the
 // box is gone, and only mcpbox itself keeps its host waiting.
 func (s *session) conclude(end ending, p *prepared, started time.Time) {
-	ctx, cancel := context.WithTimeout(context.Background(), changesTimeout)
+	timeout := changesTimeout
+	if len(end.exit.Stuck) > 0 {
+		timeout = changesStuck
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	done := make(chan struct{})
 	go func() {

@@ -87,7 +87,9 @@ func (l *launched) line() string {
 	l.outEnd.SetReadDeadline(time.Now().Add(deadline))
 	s, err := l.out.ReadString('\n')
 	if err != nil {
-		l.t.Fatalf("read a line of the server: %v; it said %q", err, s)
+		l.cmd.Process.Kill()
+		l.cmd.Wait()
+		l.t.Fatalf("read a line of the server: %v; it said %q, and on stderr %q", err, s, l.err)
 	}
 	return strings.TrimSuffix(s, "\n")
 }

@@ -9,6 +9,10 @@ import (
 // describeExceeded says for which limit a server was killed, and how to raise it.
 func describeExceeded(e *sandbox.LimitError) string {
 	switch {
+	case e.Late && e.Detail != "":
+		return fmt.Sprintf("%s: it has written %s there, and ended before it could be killed", e.Detail, size(e.Used))
+	case e.Late:
+		return fmt.Sprintf("wrote %s more to its directories, of %s, and ended before it could be killed ([limits] disk to raise)", size(e.Used), size(e.Allowed))
 	case e.Limit == "disk" && e.Detail != "":
 		return fmt.Sprintf("killed: %s, and it has written %s there", e.Detail, size(e.Used))
 	case e.Limit == "disk":

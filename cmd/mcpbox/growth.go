@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/mcpbox/mcpbox/cmd/mcpbox/internal/disk"
@@ -9,55 +10,152 @@ import (
 	"github.com/mcpbox/mcpbox/sandbox"
 )
 
-// watchGrowth tells when the server has written more to its directories than it
-// may.
-func (l *live) watchGrowth(g *disk.Growth, allowed int64, over chan<- *sandbox.LimitError) {
-	if g == nil {
+const (
+	// measureTime bounds one look through the directories. A server that makes it
+	// last longer is not one whose growth can be limited.
+	measureTime = time.Minute
+	// lastLookTime bounds the last one, for which the host waits.
+	lastLookTime = 10 * time.Second
+)
+
+// growth watches what the server writes to its directories.
+type growth struct {
+	*disk.Growth // nil if there are none
+	live         *live
+	allowed      int64
+	// over tells that it has written more than it may.
+	over chan *sandbox.LimitError
+	// last tells whether it had when it ended, once.
+	last    chan *sandbox.LimitError
+	begun   atomic.Bool   // what there was before has been added up
+	pending chan measured // a look that the end of the box has interrupted
+}
+
+// measured is the result of a look through the directories.
+type measured struct {
+	written  int64
+	exceeded *disk.Exceeded
+	err      error
+}
+
+func newGrowth(g *disk.Growth, l *live, allowed int64) *growth {
+	return &growth{Growth: g, live: l, allowed: allowed, over: make(chan *sandbox.LimitError, 1), last: make(chan *sandbox.LimitError, 1)}
+}
+
+// watch looks until the box is gone, and then a last time: what is written in one
+// burst before the end is over before anybody can look.
+func (g *growth) watch() {
+	if g.Growth == nil {
 		return
 	}
 	if err := g.Begin(); err != nil {
-		l.journal.Event(journal.Event{Kind: journal.Warning, Detail: "the growth of its directories is not limited: " + err.Error()})
+		g.live.journal.Event(journal.Event{Kind: journal.Warning, Detail: "the growth of its directories is not limited: " + err.Error()})
+		g.last <- nil
 		return
 	}
-	for left := allowed; !l.ended.Load(); {
+	g.begun.Store(true)
+	left := g.allowed
+	for running := true; running; {
 		look, grown := g.Glance(left)
 		pause := time.Duration(0)
 		if look {
 			began := time.Now()
-			written, exceeded, err := l.measureGrowth(g)
-			if err != nil {
-				return // it has ended
+			m := g.measure()
+			if m.err != nil {
+				break // it has ended
 			}
-			if exceeded != nil {
-				over <- &sandbox.LimitError{Limit: "disk", Used: exceeded.Written, Allowed: allowed, Detail: exceeded.Detail}
+			if m.exceeded != nil {
+				g.over <- g.limit(m.exceeded)
+				g.last <- nil
 				return
 			}
-			left, grown = allowed-written, 0
+			left, grown = g.allowed-m.written, 0
 			// It may be others who write, and the server is not to pay for it.
 			pause = min(10*time.Since(began), 250*time.Millisecond)
 		}
-		time.Sleep(max(pause, disk.LookAgain(left-grown)))
+		select {
+		case <-g.live.gone:
+			running = false
+		case <-time.After(max(pause, disk.LookAgain(left-grown))):
+		}
 	}
+	if g.pending != nil {
+		<-g.pending
+	}
+	if look, _ := g.Glance(left); look {
+		if _, exceeded, err := g.Measure(nil); err == nil && exceeded != nil {
+			e := g.limit(exceeded)
+			e.Late = true
+			g.last <- e
+			return
+		}
+	}
+	g.last <- nil
 }
 
-// measureGrowth stops the server and measures. A server that cannot be stopped is
+func (g *growth) limit(e *disk.Exceeded) *sandbox.LimitError {
+	return &sandbox.LimitError{Limit: "disk", Used: e.Written, Allowed: g.allowed, Detail: e.Detail}
+}
+
+// measure stops the server and measures. A server that cannot be stopped is
 // measured as it runs; one that is over its limit stays stopped.
-func (l *live) measureGrowth(g *disk.Growth) (written int64, e *disk.Exceeded, err error) {
+func (g *growth) measure() (m measured) {
+	l := g.live
 	l.changing.Lock()
 	defer l.changing.Unlock()
 	if l.ended.Load() {
-		return 0, nil, os.ErrProcessDone
+		return measured{err: os.ErrProcessDone}
 	}
 	if !l.frozen.Load() && l.box.Freeze() == nil {
 		defer func() {
-			if e == nil {
+			if m.exceeded == nil {
 				l.box.Thaw()
 			}
 		}()
 	}
 	processes, err := l.box.Processes()
 	if err != nil {
-		return 0, nil, err
+		return measured{err: err}
 	}
-	return g.Measure(processes)
+	// Not here, as a file system that does not answer is to hold up nobody else.
+	c := make(chan measured, 1)
+	go func() {
+		written, exceeded, err := g.Measure(processes)
+		c <- measured{written, exceeded, err}
+	}()
+	select {
+	case m = <-c:
+		return m
+	case <-l.gone:
+		g.pending = c
+		return measured{err: os.ErrProcessDone}
+	case <-time.After(measureTime):
+		return measured{exceeded: &disk.Exceeded{Written: 0, Detail: "it takes more than a minute to look through its directories"}}
+	}
+}
+
+// end waits for the last look, when live.end has been called. A signal cuts it
+// short.
+func (g *growth) end(signals <-chan os.Signal) *sandbox.LimitError {
+	if g.Growth == nil {
+		return nil
+	}
+	look := make(chan bool, 1)
+	go func() { look <- g.begun.Load() || g.Suspect() }()
+	for limit := time.After(lastLookTime); ; {
+		select {
+		case needed := <-look:
+			if !needed {
+				return nil
+			}
+			continue
+		case e := <-g.last:
+			return e
+		case <-signals:
+		case <-limit:
+		}
+		break
+	}
+	g.live.journal.Event(journal.Event{Kind: journal.Warning, Detail: "what it has written to its directories at last was not measured: that takes too long"})
+	return nil
 }

@@ -48,12 +48,24 @@ NAME stands for all runs of that name; mcpbox ps lists them.`,
 const (
 	killAskTime = 500 * time.Millisecond // for the launcher to hear it
 	killBoxTime = time.Second            // for the box to be gone, once heard
-	killEndTime = 5 * time.Second        // for the launcher to write down what has happened
+	killEndTime = 8 * time.Second        // for the launcher to write down what has happened
 )
 
-// kill has the launcher end the run, which also records it. A launcher that does
-// not answer, or does not do it, is killed after its box.
+// kill ends the run and sees to it that nothing is left.
 func kill(_ int, r *runs.Run) error {
+	if err := end(r); err != nil {
+		return err
+	}
+	// A launcher that ends before its box has found that nobody can end that.
+	if r.Box.Lives() {
+		return errors.New("it is killed, and its mcpbox has ended, but a process of it is still there: it waits in the kernel for something that does not come, such as the answer of a file system")
+	}
+	return nil
+}
+
+// end has the launcher end the run, which also records it. A launcher that does
+// not answer, or does not do it, is killed after its box.
+func end(r *runs.Run) error {
 	_, err := control.Ask(r.Control(), control.Kill, killAskTime)
 	if refused := (*control.RefusedError)(nil); errors.As(err, &refused) {
 		return err

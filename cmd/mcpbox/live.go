@@ -48,6 +48,7 @@ type live struct {
 
 	changing           sync.Mutex // one at a time
 	frozen, cut, ended atomic.Bool
+	gone               chan struct{} // closed when the box is
 }
 
 // begin lists the run and serves its control socket until close.
@@ -91,6 +92,7 @@ func (l *live) process(pid int) (runs.Process, error) {
 // end is when the box is gone: nothing changes any more, so that the last record
 // is the last.
 func (l *live) end() {
+	close(l.gone)
 	l.changing.Lock()
 	defer l.changing.Unlock()
 	l.ended.Store(true)

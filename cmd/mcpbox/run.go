@@ -128,7 +128,7 @@ func run(inv *invocation, c console) error {
 	}
 	defer watch.close()
 
-	growth, err := disk.New(p.report.OnDisk(), p.report.Limits.Disk)
+	disks, err := disk.New(p.report.OnDisk(), p.report.Limits.Disk)
 	if err != nil {
 		notStarted(err)
 		return err
@@ -171,7 +171,7 @@ func run(inv *invocation, c console) error {
 		return fmt.Errorf("journal: %w", err)
 	}
 	recording()
-	live := &live{box: box, filter: filter, traffic: traffic, journal: j, kill: make(chan struct{}),
+	live := &live{box: box, filter: filter, traffic: traffic, journal: j, kill: make(chan struct{}), gone: make(chan struct{}),
 		explain: func() *policy.Explanation { return policy.Explain(p.policy, p.spec, p.report) }}
 	if err := live.begin(own, record, layers, started); err != nil {
 		notStarted(err)
@@ -185,9 +185,9 @@ func run(inv *invocation, c console) error {
 	}
 	lost := make(chan cover)
 	go watch.run(lost)
-	over := make(chan *sandbox.LimitError, 1)
-	go live.watchGrowth(growth, p.report.Limits.Disk, over)
-	s := &session{box: box, over: over, console: c, journal: j, name: p.name, state: p.dirs.State, signals: signals, lost: lost, kill: live.kill,
+	growth := newGrowth(disks, live, p.report.Limits.Disk)
+	go growth.watch()
+	s := &session{box: box, over: growth.over, console: c, journal: j, name: p.name, state: p.dirs.State, signals: signals, lost: lost, kill: live.kill,
 		maxLine: p.report.Limits.Message, full: p.report.Journal.Full, raw: inv.raw, live: live, rules: p.report.Runaway, said: map[string]bool{}}
 	// Users who never look have their directory swept, too.
 	stopSettling := settle(func() {
@@ -200,6 +200,9 @@ func run(inv *invocation, c console) error {
 	end := s.relay()
 	stopSettling()
 	live.end()
+	if end.exit.Exceeded == nil && len(end.exit.Stuck) == 0 {
+		end.late = growth.end(signals)
+	}
 	filter.Close()
 	s.unheard = traffic.end()
 	s.keepChanges(staging, p)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"syscall"
 	"time"
 
@@ -42,10 +43,11 @@ type session struct {
 // ending is how a session ended.
 type ending struct {
 	exit   sandbox.Exit
-	err    error     // why mcpbox ended it, if a failure was the cause
-	caught os.Signal // the signal that the launcher was ended by, or nil
-	killed bool      // by a person
-	why    string    // of that
+	err    error               // why mcpbox ended it, if a failure was the cause
+	caught os.Signal           // the signal that the launcher was ended by, or nil
+	killed bool                // by a person
+	why    string              // of that
+	late   *sandbox.LimitError // what was found when it had ended
 	relay  *bridge.Relay
 }
 
@@ -181,8 +183,9 @@ func (s *session) wait(relayed <-chan error, gone chan ending) (caught os.Signal
 		case e := <-gone:
 			ended = &e
 			s.relaying.Drain()
-			if caught != nil || killed {
-				// The host has ended its side of it; nobody reads any more.
+			if caught != nil || killed || len(e.exit.Stuck) > 0 {
+				// The host has ended its side of it; nobody reads any more. Or
+				// something still holds the server's output that will not write.
 				s.relaying.Stop()
 			}
 		}
@@ -257,7 +260,30 @@ func (e ending) record(started time.Time) journal.Exit {
 	case e.caught != nil:
 		x.Reason = "launcher received " + e.caught.String()
 	}
+	for _, more := range e.afterwards() {
+		x.Reason = strings.TrimPrefix(x.Reason+"; "+more, "; ")
+	}
 	return x
+}
+
+// afterwards says what was found once it had ended.
+func (e ending) afterwards() (list []string) {
+	if len(e.exit.Stuck) > 0 {
+		list = append(list, describeStuck(e.exit.Stuck))
+	}
+	if e.late != nil {
+		list = append(list, describeExceeded(e.late))
+	}
+	return list
+}
+
+// describeStuck says what a killed server has left.
+func describeStuck(pids []int) string {
+	what := fmt.Sprintf("process %d is", pids[0])
+	if n := len(pids); n > 1 {
+		what = fmt.Sprintf("%d processes (%d and others) are", n, pids[0])
+	}
+	return what + " killed and not gone: waiting in the kernel for something that does not come, such as the answer of a file system; it does nothing any more"
 }
 
 // code is the exit status of mcpbox.
@@ -277,6 +303,9 @@ const startupWindow = 10 * time.Second
 
 // explainEnd says what a person should know about an end that was not asked for.
 func (s *session) explainEnd(e ending, p *prepared, after time.Duration) {
+	for _, more := range e.afterwards() {
+		s.console.say("%s: %s", s.name, more)
+	}
 	var tooLong *bridge.LineTooLongError
 	switch {
 	case e.exit.Exceeded != nil:

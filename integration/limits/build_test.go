@@ -1,12 +1,16 @@
 package limits
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"sync"
 	"testing"
 )
+
+// comm is the name of hog's processes, which no other test's have that runs meanwhile.
+var comm = fmt.Sprintf("hog%d", os.Getpid())
 
 // programs are what the tests run, in a directory that every user can read.
 type programs struct{ dir, hog, mcpbox, layersoff string }
@@ -17,7 +21,7 @@ var build = sync.OnceValues(func() (*programs, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &programs{dir, filepath.Join(dir, "hog"), filepath.Join(dir, "mcpbox"), filepath.Join(dir, "mcpbox-layersoff")}
+	p := &programs{dir, filepath.Join(dir, comm), filepath.Join(dir, "mcpbox"), filepath.Join(dir, "mcpbox-layersoff")}
 	if err := os.Chmod(dir, 0o755); err != nil {
 		return p, err
 	}

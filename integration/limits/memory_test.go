@@ -2,8 +2,13 @@ package limits
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 const mib = 1 << 20
@@ -68,6 +73,37 @@ func TestSlowMeasure(t *testing.T) {
 		}
 		if taken > limit*(100+p.over())/100 {
 			t.Errorf("killed at %d MiB of %d", taken, limit)
+		}
+	})
+}
+
+// It is told that a box was killed for its memory also if mcpbox gets to look long after
+// that: systemd removes a scope in which nothing is left.
+func TestCauseIsKept(t *testing.T) {
+	inEach(t, func(t *testing.T, p place) {
+		if p.tier != "systemd scope" && p.tier != "cgroup v2" {
+			return // it is mcpbox that kills all of it
+		}
+		a := &attack{t: t, place: p, flags: []string{"--memory", "64MiB"}}
+		a.start("await", "%out/go", "memory", "private", "%out/count", "1", "200")
+		a.await("a server", func() bool { return len(hogs(t)) > 0 })
+		if err := a.cmd.Process.Signal(unix.SIGSTOP); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(a.out(), "go"), nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		noneLeft(t)
+		// Nothing shows when systemd has come to it.
+		time.Sleep(3 * time.Second)
+		a.cmd.Process.Signal(unix.SIGCONT)
+		code, last := a.end()
+		t.Logf("%d, %+v", code, last)
+		if code != 137 || !strings.HasPrefix(last.Reason, "killed: used ") || last.Peak < 60*mib || last.Peak > 65*mib {
+			t.Errorf("code %d, %+v, stderr %q", code, last, a.stderr.String())
+		}
+		if last.User+last.System == 0 {
+			t.Errorf("no processor time: %+v", last)
 		}
 	})
 }

@@ -33,7 +33,7 @@ func hogs(t *testing.T) map[int]process {
 			continue
 		}
 		data, err := os.ReadFile(filepath.Join("/proc", e.Name(), "stat"))
-		if err != nil || !bytes.Contains(data, []byte(" (hog) ")) {
+		if err != nil || !bytes.Contains(data, []byte(" ("+comm+") ")) {
 			continue
 		}
 		// See proc_pid_stat(5), from field 3 on; time is in ticks of 10 ms.
@@ -133,6 +133,35 @@ func TestProcessor(t *testing.T) {
 			}
 		}
 		t.Logf("%.3f processors of 0.1; without a limit %.2f", limited, free)
+	})
+}
+
+// What a box has used of the processor is in the journal, also if its PID 1 was killed
+// first, which then has waited for nothing. Without a cgroup nobody has counted it.
+func TestTimeOfKilled(t *testing.T) {
+	inEach(t, func(t *testing.T, p place) {
+		if !p.kernel() {
+			return
+		}
+		a := &attack{t: t, place: p, flags: []string{"--cpus", "64"}}
+		a.start("spin", "1")
+		var used time.Duration
+		a.await("a second of processor time", func() bool {
+			used = 0
+			for _, one := range hogs(t) {
+				used += one.used
+			}
+			return used > time.Second
+		})
+		if out, err := p.command(t, a.home, "kill", "hog").CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		_, last := a.end()
+		counted := time.Duration(last.User + last.System)
+		t.Logf("%v used, the journal says %v", used, counted)
+		if counted < used*9/10 || counted > 10*used {
+			t.Errorf("the journal says %v, and %v were used", counted, used)
+		}
 	})
 }
 

@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -24,9 +26,10 @@ type attack struct {
 	home   string
 	flags  []string
 	policy string
+	server bool // it is spoken to as to a server
 
 	cmd            *exec.Cmd
-	stdin          io.Closer
+	stdin          io.WriteCloser
 	stdout, stderr bytes.Buffer
 }
 
@@ -42,7 +45,7 @@ func (a *attack) start(args ...string) {
 	if a.place.uid != os.Getuid() {
 		os.Chown(filepath.Join(a.home, "policy.toml"), a.place.uid, a.place.uid)
 	}
-	line := append([]string{"run", "--raw", "--name", "hog", "--policy", filepath.Join(a.home, "policy.toml"), "--rw", a.out()}, a.flags...)
+	line := append([]string{"run", fmt.Sprintf("--raw=%v", !a.server), "--name", "hog", "--policy", filepath.Join(a.home, "policy.toml"), "--rw", a.out()}, a.flags...)
 	line = append(append(line, "--"), needPrograms(a.t).hog)
 	for _, arg := range args {
 		line = append(line, strings.ReplaceAll(arg, "%out", a.out()))
@@ -76,6 +79,7 @@ func (a *attack) end() (code int, last exit) {
 		a.t.Fatalf("%v", err)
 	}
 	files, _ := filepath.Glob(filepath.Join(a.home, ".local/state/mcpbox/journal/hog/*.jsonl"))
+	files = slices.DeleteFunc(files, func(f string) bool { return strings.HasSuffix(f, ".messages.jsonl") })
 	if len(files) == 0 {
 		a.t.Fatalf("no journal; stderr: %s", a.stderr.String())
 	}

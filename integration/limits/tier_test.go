@@ -149,7 +149,7 @@ func delegate(t *testing.T, uid int) (dirs []string) {
 	}
 	for line := range strings.Lines(string(own)) {
 		field := strings.SplitN(strings.TrimSpace(line), ":", 3)
-		if !slices.Contains([]string{"memory", "pids", "cpu"}, field[1]) {
+		if !slices.Contains([]string{"memory", "pids", "cpu", "cpuacct"}, field[1]) {
 			continue
 		}
 		parent := filepath.Join("/sys/fs/cgroup", field[1], field[2])

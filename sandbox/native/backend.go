@@ -113,6 +113,7 @@ func (b *box) launch(ctx context.Context, plan *wire.Plan, trees []*os.File, net
 		b.abandon()
 		return nil, err
 	}
+	b.namespace()
 	go b.awaitExit()
 	b.watch(plan.Mounts)
 	return b, nil

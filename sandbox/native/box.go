@@ -28,7 +28,8 @@ type box struct {
 	staged                []sandbox.Staged
 
 	mu    sync.Mutex
-	pidfd int // -1 once PID 1 is reaped
+	pidfd int    // -1 once PID 1 is reaped
+	ns    string // its PID namespace, once known: see namespace
 
 	freezing sync.Mutex // one at a time freezes or thaws
 	frozen   bool
@@ -37,7 +38,14 @@ type box struct {
 	done   chan struct{} // closed when PID 1 is reaped, and so the box is empty
 	ended  unix.WaitStatus
 	rusage unix.Rusage
+	// user and system are the processor time that the kernel has counted for the
+	// cgroup, 0 where it does not. PID 1 counts what it has waited for, which is not
+	// all if it was the first to be killed.
+	user, system time.Duration
+	noteOnce     sync.Once
 
+	endOnce  sync.Once
+	stuck    []int // what is left of it and cannot be ended
 	exitOnce sync.Once
 	exited   *wire.Exited // PID 1's last word, if it had one
 	reported chan struct{}
@@ -96,10 +104,6 @@ func (b *box) closePipes() {
 func (b *box) awaitExit() {
 	defer close(b.reported)
 	t, body, err := wire.Receive(b.control)
-	if b.group.Tier != cgroup.None {
-		// Before systemd removes the scope, and what was counted with it.
-		b.memory.note(b.group.Memory().Peak)
-	}
 	var x wire.Exited
 	if err == nil && t == wire.TypeExited && wire.Unmarshal(body, &x) == nil {
 		b.exited = &x
@@ -134,17 +138,23 @@ func (b *box) Kill() error {
 }
 
 func (b *box) Wait() (sandbox.Exit, error) {
-	<-b.done
-	<-b.reported
+	<-b.reported // PID 1 ends with that, and with it the rest
+	stuck := b.awaitEnd()
 	b.exitOnce.Do(func() {
 		b.control.Close()
 		b.liveness.Close()
 	})
-	x := sandbox.Exit{Code: -1, Signal: syscall.SIGKILL, Usage: sandbox.Usage{
-		User:   time.Duration(b.rusage.Utime.Nano()),
-		System: time.Duration(b.rusage.Stime.Nano()),
-		MaxRSS: b.rusage.Maxrss * 1024,
-	}}
+	x := sandbox.Exit{Code: -1, Signal: syscall.SIGKILL, Stuck: stuck}
+	if len(stuck) == 0 {
+		x.Usage = sandbox.Usage{
+			User:   time.Duration(b.rusage.Utime.Nano()),
+			System: time.Duration(b.rusage.Stime.Nano()),
+			MaxRSS: b.rusage.Maxrss * 1024,
+		}
+	}
+	if b.user+b.system > x.Usage.User+x.Usage.System {
+		x.Usage.User, x.Usage.System = b.user, b.system
+	}
 	x.Memory, x.Exceeded = b.memory.conclude(b.limits.Memory)
 	if b.exited != nil {
 		ws := unix.WaitStatus(b.exited.Status)

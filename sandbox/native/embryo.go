@@ -80,7 +80,7 @@ func conceive() (*box, error) {
 // abandon ends a box that has not started.
 func (b *box) abandon() {
 	b.Kill()
-	<-b.done
+	b.awaitEnd()
 	b.closePipes()
 	for _, s := range b.staged {
 		s.Upper.Close()

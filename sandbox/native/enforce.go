@@ -1,6 +1,7 @@
 package native
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"sync"
@@ -59,26 +60,23 @@ func (b *box) watch(mounts []wire.Mount) {
 				b.Kill()
 			}
 		}()
-	default:
-		go func() {
-			if b.group.AwaitOOM() {
-				b.memory.exceed(max(b.group.Memory().Peak, b.limits.Memory))
-			}
-		}()
 	}
 }
 
-// closeGroup notes how the box has fared, once it is empty.
-func (b *box) closeGroup() {
-	if b.group.Tier != cgroup.None {
-		m := b.group.Memory()
-		b.memory.note(m.Peak)
-		// The machine's memory may have run out instead.
-		if m.Killed > 0 && b.limits.Memory > 0 && (m.Peak == 0 || m.Peak >= b.limits.Memory/10*9) {
-			b.memory.exceed(m.Peak)
+// noteGroup notes how the box has fared, once it has ended: what the kernel has counted
+// is there until the group is removed.
+func (b *box) noteGroup() {
+	b.noteOnce.Do(func() {
+		if b.group.Tier != cgroup.None {
+			m := b.group.Memory()
+			b.memory.note(m.Peak)
+			// The machine's memory may have run out instead.
+			if m.Killed > 0 && b.limits.Memory > 0 && (m.Peak == 0 || m.Peak >= b.limits.Memory/10*9) {
+				b.memory.exceed(cmp.Or(m.Peak, b.limits.Memory))
+			}
 		}
-	}
-	b.group.Remove()
+		b.user, b.system, _ = b.group.Time()
+	})
 }
 
 // memoryFacts is what becomes known of a box's memory.

@@ -19,6 +19,18 @@ const freezeTimeout = 2 * time.Second
 // them do that to each other there is always one.
 var errAwake = errors.New("freeze: the server's processes keep waking each other, so they were left running; kill it")
 
+// whyAwake says why processes do not come to rest. If a thread of one waits in the
+// kernel and cannot be interrupted, the kernel leaves the signal to that one, and does
+// not tell the others (complete_signal() in kernel/signal.c).
+func whyAwake(list []int) error {
+	for _, pid := range list {
+		if threadWaits(pid) {
+			return cgroup.ErrInKernel
+		}
+	}
+	return errAwake
+}
+
 // Freeze implements [sandbox.Box]: in a cgroup of v2, out of which a process
 // cannot be woken, or, where there is none to be had, with SIGSTOP.
 func (b *box) Freeze() error {
@@ -79,7 +91,7 @@ func (b *box) ice() error {
 			err = b.group.Gather(list)
 		}
 		if err == nil && time.Now().After(end) {
-			err = errAwake
+			err = whyAwake(list)
 		}
 		if err != nil {
 			b.group.Thaw()
@@ -109,8 +121,9 @@ func (b *box) stopAll() error {
 			quiet++
 			continue
 		case time.Now().After(end):
+			list, _ := b.members()
 			b.resume()
-			return errAwake
+			return whyAwake(list)
 		}
 		quiet = 0
 		time.Sleep(time.Millisecond)

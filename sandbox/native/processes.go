@@ -28,8 +28,17 @@ func (b *box) namespace() (string, error) {
 		return "", os.ErrProcessDone
 	}
 	ns, err := pidNamespace(b.pid)
-	if s, e := readStat(fmt.Sprintf("/proc/%d/stat", b.pid)); err != nil && e == nil && (s.state == 'Z' || s.state == 'X') {
-		return "", os.ErrProcessDone // and has not been waited for yet
+	if err != nil {
+		s, e := readStat(fmt.Sprintf("/proc/%d/stat", b.pid))
+		ended := e == nil && (s.state == 'Z' || s.state == 'X')
+		switch {
+		case ended && len(threadStates(b.pid)) == 0:
+			return "", os.ErrProcessDone // and has not been waited for yet
+		case b.ns != "":
+			ns, err = b.ns, nil // it waits for the rest to end, and only root may still look
+		}
+	} else {
+		b.ns = ns
 	}
 	// PID 1 may have been reaped a moment ago: then its number means nothing.
 	if unix.PidfdSendSignal(b.pidfd, 0, nil, 0) == unix.ESRCH {
@@ -102,8 +111,8 @@ func (b *box) Usage() (sandbox.Load, error) {
 	if b.group.Tier != cgroup.None {
 		load.Memory = b.group.Memory().Now
 	}
-	if t, ok := b.group.Time(); ok {
-		load.CPU = t
+	if user, system, ok := b.group.Time(); ok {
+		load.CPU = user + system
 	}
 	return load, nil
 }

@@ -153,6 +153,7 @@ func (b *box) reap(pid int) {
 	}
 	b.pidfd = -1
 	b.mu.Unlock()
-	b.closeGroup()
+	b.noteGroup()
+	b.group.Remove()
 	close(b.done)
 }

@@ -32,7 +32,18 @@ func main() {
 		}
 		return os.Args[i+1]
 	}
+	if os.Args[1] == "await" { // a file, and then do the rest
+		for file := arg(1); unix.Access(file, unix.F_OK) != nil; {
+			time.Sleep(10 * time.Millisecond)
+		}
+		arg(2)
+		os.Args = append(os.Args[:1], os.Args[3:]...)
+	}
 	switch os.Args[1] {
+	case "read":
+		fmt.Fprintln(os.Stderr, "reading")
+		_, err := os.ReadFile(arg(1))
+		must(err)
 	case "memory":
 		memory(arg(1), arg(2), number(arg(3)), int64(number(arg(4)))<<20)
 	case "fill":

@@ -14,7 +14,12 @@
 // this process is alone in it; and one takes back the thread that forks (tasks).
 //
 // In v2, processes are only in leaves of the tree ("no internal processes",
-// cgroups(7)), so a scope holds the box one level further down.
+// cgroups(7)), so a scope holds the box one level further down. In a second leaf it
+// holds this process: systemd removes a scope that has become empty, and all that is
+// below, at any moment after the last process of the box has ended, and with it what
+// the kernel has counted (memory.events, memory.peak, cpu.stat), by which alone it can
+// be told why the box has ended. A scope ends with its launcher in any case. Of several
+// boxes that a process has at a time the last one is kept so.
 package cgroup
 
 // Tier names a way.

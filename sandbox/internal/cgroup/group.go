@@ -23,7 +23,7 @@ type Group struct {
 	v1   map[string]string // the box's directories by controller; stays as it is after New
 	home here              // where this process is
 	call *scopeCall        // to systemd, until Adopt
-	oom  *os.File          // of v1 an eventfd(2), of v2 memory.events; nil without a limit on memory
+	oom  *os.File          // eventfd(2) of v1; nil in v2, and without a limit on memory
 
 	mu      sync.Mutex
 	v2      string   // the box's directory, or ""
@@ -86,8 +86,15 @@ func New(skip []string) *Group {
 func (g *Group) Adopt(pid int) {
 	if g.Tier == Scope {
 		scope, err := g.call.start(pid)
-		if err == nil && g.adopt(scope, pid) == nil {
+		if err == nil {
+			g.home[""] = scope
+			err = g.adopt(scope, pid)
+		}
+		if err == nil {
 			return
+		}
+		if own, err := unifiedOf(os.Getpid()); err == nil { // it may have been moved
+			g.home[""] = own
 		}
 		g.Tier = None
 		if !slices.Contains(g.skip, string(Subtree)) {
@@ -152,34 +159,33 @@ func (g *Group) Memory() Memory {
 	}
 }
 
-// AwaitOOM blocks until memory has run out, and reports whether it has: in v1, where
-// one process is killed, before the kernel kills, and in v2, where all are, when it
-// has killed. It returns false when the group is removed. In v2 this is how it
-// becomes known for certain: a scope without processes is removed by systemd,
-// together with what the kernel has counted in it.
+// AwaitOOM blocks until memory has run out in v1, before the kernel kills a process,
+// and reports whether it has. It returns false at once in v2, where the kernel kills all
+// of the box, and else when the group is removed.
 func (g *Group) AwaitOOM() bool {
-	switch {
-	case g.oom == nil:
+	if g.oom == nil {
 		return false
-	case g.Tier == V1:
-		return g.awaitV1()
-	default:
-		return g.awaitV2()
 	}
+	n, _ := g.oom.Read(make([]byte, 8))
+	// A removed cgroup signals too (cgroup-v1/cgroups.txt, section 2.4).
+	return n == 8 && unix.Access(g.v1["memory"], unix.F_OK) == nil
 }
 
-// Time is the processor time of all processes that there are and were, if the
-// kernel counts it for the group.
-func (g *Group) Time() (time.Duration, bool) {
+// Time is the processor time of all processes that there are and were, in user and in
+// kernel mode, if the kernel counts it for the group.
+func (g *Group) Time() (user, system time.Duration, ok bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if dir := g.v1["cpuacct"]; g.Tier == V1 && dir != "" {
-		return time.Duration(number(dir, "cpuacct.usage")), true
+	switch {
+	case g.removed:
+	case g.Tier == V1 && g.v1["cpuacct"] != "":
+		dir := g.v1["cpuacct"]
+		user, system = time.Duration(number(dir, "cpuacct.usage_user")), time.Duration(number(dir, "cpuacct.usage_sys"))
+	case g.Tier == Scope || g.Tier == Subtree:
+		user = time.Duration(keyed(g.v2, "cpu.stat", "user_usec")) * time.Microsecond
+		system = time.Duration(keyed(g.v2, "cpu.stat", "system_usec")) * time.Microsecond
 	}
-	if g.v2 == "" || g.Tier == V1 || g.Tier == None {
-		return 0, false
-	}
-	return time.Duration(keyed(g.v2, "cpu.stat", "usage_usec")) * time.Microsecond, true
+	return user, system, user+system > 0
 }
 
 // Remove removes the cgroups once their processes have ended.
@@ -229,12 +235,7 @@ func keyed(dir, name, key string) int64 {
 	if err != nil {
 		return 0
 	}
-	return count(string(data), key)
-}
-
-// count is keyed for the text of a file.
-func count(text, key string) int64 {
-	for line := range strings.Lines(text) {
+	for line := range strings.Lines(string(data)) {
 		if rest, ok := strings.CutPrefix(line, key+" "); ok {
 			n, _ := strconv.ParseInt(strings.TrimSpace(rest), 10, 64)
 			return n

@@ -14,6 +14,9 @@ import (
 // mountPoint is where cgroup file systems are mounted.
 const mountPoint = "/sys/fs/cgroup"
 
+// unified is the line of mountinfo of a machine with v2 alone.
+const unified = "1 1 0:1 / " + mountPoint + " rw - cgroup2 cgroup2 rw"
+
 // here is the directory of the cgroup that this process is in, by controller.
 // The one of cgroup v2 has the name "".
 type here map[string]string
@@ -37,7 +40,7 @@ func find() (here, error) {
 // lists.
 func placesOf(own string) (here, error) {
 	if Unified() {
-		return locate(own, "1 1 0:1 / "+mountPoint+" rw - cgroup2 cgroup2 rw"), nil
+		return locate(own, unified), nil
 	}
 	mounts, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -70,8 +71,7 @@ func Sweep(dirs ...string) {
 		return
 	}
 	for controller, dir := range h {
-		switch controller {
-		case "", "memory", "pids", "cpu":
+		if controller == "" || slices.Contains(v1Controllers, controller) {
 			sweepBelow(dir)
 			if _, _, ours := maker(filepath.Base(dir)); ours {
 				sweepBelow(filepath.Dir(dir))

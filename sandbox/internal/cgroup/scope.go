@@ -89,8 +89,8 @@ func (c *scopeCall) close() {
 	}
 }
 
-// start has systemd make the scope around the process pid, and returns its
-// directory once the process is in it (org.freedesktop.systemd1(5),
+// start has systemd make the scope around the process pid and this one, and returns
+// its directory once both are in it (org.freedesktop.systemd1(5),
 // StartTransientUnit).
 func (c *scopeCall) start(pid int) (string, error) {
 	defer c.cancel()
@@ -107,7 +107,7 @@ func (c *scopeCall) start(pid int) (string, error) {
 	err := conn.Object("org.freedesktop.systemd1", "/org/freedesktop/systemd1").CallWithContext(c.ctx,
 		"org.freedesktop.systemd1.Manager.StartTransientUnit", 0, c.unit, "fail", []property{
 			{"Description", dbus.MakeVariant("MCP server in a box of mcpbox")},
-			{"PIDs", dbus.MakeVariant([]uint32{uint32(pid)})},
+			{"PIDs", dbus.MakeVariant([]uint32{uint32(pid), uint32(os.Getpid())})},
 			{"Delegate", dbus.MakeVariant(true)},
 			{"CollectMode", dbus.MakeVariant("inactive-or-failed")},
 		}, []struct {
@@ -117,14 +117,17 @@ func (c *scopeCall) start(pid int) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("systemd: %w", err)
 	}
-	// The job moves the process; where to is up to systemd.
+	// The job moves the processes; where to is up to systemd.
 	for {
-		own, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
+		dir, err := unifiedOf(pid)
 		if err != nil {
 			return "", err
 		}
-		dir := locate(string(own), "1 1 0:1 / "+mountPoint+" rw - cgroup2 cgroup2 rw")[""]
-		if filepath.Base(dir) == c.unit {
+		own, err := unifiedOf(os.Getpid())
+		if err != nil {
+			return "", err
+		}
+		if filepath.Base(dir) == c.unit && own == dir {
 			if !writable(dir, filepath.Join(dir, "cgroup.procs"), filepath.Join(dir, "cgroup.subtree_control")) ||
 				!offers(words(dir, "cgroup.controllers")) {
 				return "", errors.New("systemd has made a scope without the controllers memory and pids")
@@ -137,4 +140,14 @@ func (c *scopeCall) start(pid int) (string, error) {
 		case <-time.After(time.Millisecond / 2):
 		}
 	}
+}
+
+// unifiedOf is the directory of the cgroup of v2 that a process is in, where there is
+// nothing but v2.
+func unifiedOf(pid int) (string, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
+	if err != nil {
+		return "", err
+	}
+	return locate(string(text), unified)[""], nil
 }

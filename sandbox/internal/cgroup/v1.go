@@ -5,19 +5,23 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
 
-// The hierarchies of v1 that a box has cgroups in. Not the freezer: a process
-// that is frozen there does not end by SIGKILL, so that a box would outlive its
-// launcher.
-var v1Controllers = []string{"memory", "pids", "cpu"}
+// The hierarchies of v1 that a box has cgroups in, the last of them to count only. Not
+// the freezer: a process that is frozen there does not end by SIGKILL, so that a box
+// would outlive its launcher.
+var v1Controllers = []string{"memory", "pids", "cpu", "cpuacct"}
+
+// v1Needed are those without which there is no limit.
+var v1Needed = v1Controllers[:2]
 
 // v1Usable reports whether this process may make cgroups in v1, and have a
 // thread go there and come back.
 func v1Usable(h here) bool {
-	for _, c := range []string{"memory", "pids"} {
+	for _, c := range v1Needed {
 		dir, ok := h[c]
 		if !ok || !writable(dir, filepath.Join(dir, "tasks")) {
 			return false
@@ -30,7 +34,7 @@ func (g *Group) makeV1() error {
 	g.v1 = map[string]string{}
 	for _, c := range v1Controllers {
 		parent, ok := g.home[c]
-		if !ok || c == "cpu" && !writable(parent, filepath.Join(parent, "tasks")) {
+		if !ok || !slices.Contains(v1Needed, c) && !writable(parent, filepath.Join(parent, "tasks")) {
 			continue
 		}
 		dir := filepath.Join(parent, g.name)
@@ -114,11 +118,4 @@ func (g *Group) hearOOM(dir string) error {
 	}
 	g.oom = os.NewFile(uintptr(event), "oom")
 	return write(dir, "cgroup.event_control", fmt.Sprintf("%d %d", event, control))
-}
-
-// awaitV1 is AwaitOOM for v1.
-func (g *Group) awaitV1() bool {
-	n, _ := g.oom.Read(make([]byte, 8))
-	// A removed cgroup signals too (cgroup-v1/cgroups.txt, section 2.4).
-	return n == 8 && unix.Access(g.v1["memory"], unix.F_OK) == nil
 }

@@ -98,9 +98,6 @@ func (g *Group) limitV2(l Limits) error {
 				return err
 			}
 		}
-		if err := g.openEvents(); err != nil {
-			return err
-		}
 	}
 	if err := errors.Join(set("memory.max", l.Memory), set("pids.max", l.Pids)); err != nil {
 		return err
@@ -111,40 +108,12 @@ func (g *Group) limitV2(l Limits) error {
 	return nil
 }
 
-// openEvents opens the file in which the kernel counts, without blocking, so that a
-// change of it can be waited for.
-func (g *Group) openEvents() error {
-	path := filepath.Join(g.v2, "memory.events")
-	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
-	if err != nil {
-		return &os.PathError{Op: "open", Path: path, Err: err}
-	}
-	g.oom = os.NewFile(uintptr(fd), path)
-	return nil
-}
-
-// awaitV2 is AwaitOOM for v2. The kernel wakes whoever polls the file when a count
-// in it changes.
-func (g *Group) awaitV2() bool {
-	conn, err := g.oom.SyscallConn()
-	if err != nil {
-		return false
-	}
-	killed := false
-	err = conn.Read(func(fd uintptr) bool {
-		text := make([]byte, 512)
-		n, err := unix.Pread(int(fd), text, 0)
-		if err != nil {
-			return true // the group has been removed
-		}
-		killed = count(string(text[:n]), "oom_kill") > 0
-		return killed
-	})
-	return err == nil && killed
-}
-
 // ErrNoFreezer is that there is no cgroup of v2 in which a box can be frozen.
 var ErrNoFreezer = errors.New("no cgroup that can be frozen")
+
+// ErrInKernel is that a process does not stop before something has come to pass in the
+// kernel.
+var ErrInKernel = errors.New("freeze: a process waits for something in the kernel, so all were left running; kill it")
 
 // freezeTime bounds the wait for the kernel to stop all processes.
 const freezeTime = 2 * time.Second
@@ -163,7 +132,7 @@ func (g *Group) Freeze() error {
 			return os.ErrProcessDone
 		}
 		if time.Now().After(end) {
-			return errors.Join(errors.New("freeze: a process waits for something in the kernel, so all were left running; kill it"), g.Thaw())
+			return errors.Join(ErrInKernel, g.Thaw())
 		}
 	}
 	return nil

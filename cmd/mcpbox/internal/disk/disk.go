@@ -38,6 +38,7 @@ type usage struct{ bytes, files int64 }
 type volume struct {
 	root   string // one of them
 	id     unix.Fsid
+	first  int64 // used at first
 	used   int64 // when it was looked through last, or less, if it has been less since
 	free   int64 // at first
 	inodes int64 // that were free at first
@@ -60,7 +61,7 @@ func New(roots []string, allowed int64) (*Growth, error) {
 		}
 		if !known {
 			v := &volume{root: root, id: s.Fsid, floor: true}
-			v.used, v.free, v.inodes = usedOf(s), freeOf(s), int64(s.Ffree)
+			v.first, v.used, v.free, v.inodes = usedOf(s), usedOf(s), freeOf(s), int64(s.Ffree)
 			g.volumes = append(g.volumes, v)
 		}
 	}
@@ -102,6 +103,18 @@ func (g *Growth) Glance(left int64) (look bool, grown int64) {
 		look = look || vol.floor && vol.low(s)
 	}
 	return look || grown >= left, grown
+}
+
+// Suspect is Glance for a server that has ended before Begin has. It may be called
+// meanwhile.
+func (g *Growth) Suspect() bool {
+	var grown int64
+	for _, vol := range g.volumes {
+		if s, err := vol.stat(); err == nil {
+			grown += max(0, usedOf(s)-vol.first)
+		}
+	}
+	return grown >= g.allowed
 }
 
 // Exceeded says what a server has done that it may not.
