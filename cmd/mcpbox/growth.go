@@ -48,13 +48,14 @@ func (g *growth) watch() {
 	if g.Growth == nil {
 		return
 	}
-	if err := g.Begin(); err != nil {
+	grown, err := g.Begin()
+	if err != nil {
 		g.live.journal.Event(journal.Event{Kind: journal.Warning, Detail: "the growth of its directories is not limited: " + err.Error()})
 		g.last <- nil
 		return
 	}
 	g.begun.Store(true)
-	left := g.allowed
+	left := g.allowed - grown
 	for running := true; running; {
 		look, grown := g.Glance(left)
 		pause := time.Duration(0)

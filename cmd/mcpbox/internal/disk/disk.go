@@ -72,20 +72,21 @@ func New(roots []string, allowed int64) (*Growth, error) {
 }
 
 // Begin looks at what the directories hold, when the server may be running
-// already: what the file systems have grown by meanwhile is taken to be its own.
-func (g *Growth) Begin() error {
+// already: what the file systems have grown by meanwhile is taken to be its own, and
+// returned.
+func (g *Growth) Begin() (grown int64, err error) {
 	now, err := g.walk(nil)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	g.before = now
 	for _, v := range g.volumes {
 		if s, err := v.stat(); err == nil {
-			g.before.bytes -= max(0, usedOf(s)-v.used)
+			grown += max(0, usedOf(s)-v.used)
 			v.used = usedOf(s)
 		}
 	}
-	return nil
+	g.before = usage{now.bytes - grown, now.files}
+	return grown, nil
 }
 
 // Glance asks the file systems whether the server may have written what is left to

@@ -23,7 +23,7 @@ func grow(t *testing.T, allowed int64) (string, *Growth) {
 		t.Fatal(err)
 	}
 	g.volumes[0].floor = false // the machine's disk may be full; see TestLow
-	if err := g.Begin(); err != nil {
+	if _, err := g.Begin(); err != nil {
 		t.Fatal(err)
 	}
 	return dir, g
