@@ -56,7 +56,7 @@ type applier struct {
 	from   part
 	store  *writer
 	dirs   []int
-	judges judges // nil for undo: what was there before may come again
+	judges judges
 	chosen []*Change
 	by     map[key]*Change // of chosen
 	begun  map[key]bool    // by an attempt that did not come to its end
@@ -91,9 +91,7 @@ func (e *Entry) change(p part, h policy.Host, partial bool, paths []string) (App
 			a.begun[keyOf(&e.Undo.Changes[i])] = true
 		}
 	}
-	if p == pending {
-		a.judges = set.newJudges(h, a.dirs)
-	}
+	a.judges = set.newJudges(h, a.dirs)
 	if err := a.choose(paths); err != nil {
 		return Applied{}, err
 	}

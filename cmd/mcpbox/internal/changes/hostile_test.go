@@ -287,6 +287,7 @@ func TestQuickerHost(t *testing.T) {
 	a := &applier{set: e.Pending, from: pending, store: &writer{dir: e.dir, part: pending}}
 	defer a.close()
 	w.must(a.openRoots())
+	a.judges = e.Pending.newJudges(w.host, a.dirs)
 	w.must(a.choose(nil))
 	if refused, err := a.inspect(); err != nil || len(refused) > 0 {
 		t.Fatal(refused, err)

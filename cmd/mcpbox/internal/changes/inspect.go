@@ -57,12 +57,15 @@ func (a *applier) parent(c *Change) (dir int, name string, err error) {
 
 // look says why a change cannot be made, by its rules and by what is there.
 func (a *applier) look(c *Change) (string, error) {
-	if a.judges != nil {
-		for _, reason := range []string{c.Refused, rulesOf(c), a.judges.judge(c)} {
+	if a.from == pending {
+		for _, reason := range []string{c.Refused, rulesOf(c)} {
 			if reason != "" {
 				return reason, nil
 			}
 		}
+	}
+	if reason := a.judges.judge(c, a.from); reason != "" {
+		return reason, nil
 	}
 	dir, name, err := a.parent(c)
 	switch {
@@ -78,7 +81,7 @@ func (a *applier) look(c *Change) (string, error) {
 	default:
 		return "", err
 	}
-	if c.After != nil && c.After.Type == Link && a.judges != nil {
+	if c.After != nil && c.After.Type == Link && a.from == pending {
 		// Through links that the host has.
 		at := path.Dir(string(c.Path)) + "/" + string(c.After.Target)
 		fd, err := unix.Openat2(a.dirs[c.Root], at, &unix.OpenHow{

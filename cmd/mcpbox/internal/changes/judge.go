@@ -33,9 +33,18 @@ func (s *Set) newJudges(h policy.Host, dirs []int) judges {
 
 // judge refuses protected and closed names, whatever stood or stands there, and
 // what would make a repository of a directory that has such names already.
-func (j judges) judge(c *Change) string {
+//
+// Of what takes a change back only that is judged which comes again. It was there
+// before, but what lies around it may have been applied since: a file that meant
+// nothing can be the configuration of a repository now, or the last that a repository
+// lacks.
+func (j judges) judge(c *Change, from part) string {
 	rules := j[c.Root]
-	for _, n := range []*Node{c.Before, c.After} {
+	stands := []*Node{c.Before, c.After}
+	if from == undo {
+		stands = stands[1:]
+	}
+	for _, n := range stands {
 		if n == nil {
 			continue
 		}

@@ -170,7 +170,7 @@ func (a *applier) write(c *Change, dir int, aside, name string, old *Node) error
 	} else if err := a.own(c, fd); err != nil {
 		return err
 	}
-	if a.judges != nil {
+	if a.from == pending {
 		mode &= 0o777
 	}
 	// After the owner, whose change takes set-id bits away.

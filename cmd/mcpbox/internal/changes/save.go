@@ -175,7 +175,7 @@ func (s *Staging) fill(ctx context.Context, set *Set, dir string, uppers []*os.F
 	}
 	judges := set.newJudges(h, dirs)
 	for i := range set.Changes {
-		c.refuse(&set.Changes[i], judges.judge(&set.Changes[i]))
+		c.refuse(&set.Changes[i], judges.judge(&set.Changes[i], pending))
 	}
 	if len(set.Changes) == 0 {
 		return nil
