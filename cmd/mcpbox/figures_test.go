@@ -33,12 +33,12 @@ func TestFigures(t *testing.T) {
 
 func TestParseSince(t *testing.T) {
 	for text, want := range map[string]time.Duration{"90s": 90 * time.Second, "1h30m": 90 * time.Minute, "0s": 0, "7d": 7 * 24 * time.Hour, "0d": 0} {
-		if got, err := parseSince(text); err != nil || got != want {
+		if got, err := parseDays("--since", text); err != nil || got != want {
 			t.Errorf("%s: %v, %v", text, got, err)
 		}
 	}
 	for _, text := range []string{"", "d", "1", "-1h", "-1d", "1.5d", "99999d", "x", "1w", "1 d"} {
-		if got, err := parseSince(text); err == nil {
+		if got, err := parseDays("--since", text); err == nil {
 			t.Errorf("%q is %v", text, got)
 		}
 	}

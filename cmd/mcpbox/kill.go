@@ -46,9 +46,10 @@ NAME stands for all runs of that name; mcpbox ps lists them.`,
 
 // How long a kill waits before it goes on to the next step.
 const (
-	killAskTime = 500 * time.Millisecond // for the launcher to hear it
-	killBoxTime = time.Second            // for the box to be gone, once heard
-	killEndTime = 8 * time.Second        // for the launcher to write down what has happened
+	killAskTime  = 500 * time.Millisecond // for the launcher to hear it
+	killBoxTime  = time.Second            // for the box to be gone, once heard
+	killGoneTime = 2 * time.Second        // for the box to be gone, if not its launcher has seen to it
+	killEndTime  = 8 * time.Second        // for the launcher to write down what has happened
 )
 
 // kill ends the run and sees to it that nothing is left.
@@ -56,8 +57,12 @@ func kill(_ int, r *runs.Run) error {
 	if err := end(r); err != nil {
 		return err
 	}
-	// A launcher that ends before its box has found that nobody can end that.
-	if r.Box.Lives() {
+	// Whose launcher was killed lives a moment longer. Otherwise, a launcher that ends
+	// before its box has found that nobody can end that.
+	for end := time.Now().Add(killGoneTime); r.Box.Lives(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().Before(end) {
+			continue
+		}
 		return errors.New("it is killed, and its mcpbox has ended, but a process of it is still there: it waits in the kernel for something that does not come, such as the answer of a file system")
 	}
 	return nil

@@ -43,7 +43,7 @@ write a journal can also write all of it anew; what runs in a box cannot.`,
 				l.of = args[0]
 			}
 			if since != "" {
-				d, err := parseSince(since)
+				d, err := parseDays("--since", since)
 				if err != nil {
 					return err
 				}
@@ -167,8 +167,8 @@ func (l *logs) show(files []journal.File) error {
 	return errors.Join(bad...)
 }
 
-// parseSince reads what time.ParseDuration does, and days.
-func parseSince(text string) (time.Duration, error) {
+// parseDays reads what time.ParseDuration does, and days, for a flag.
+func parseDays(flag, text string) (time.Duration, error) {
 	d, err := time.ParseDuration(text)
 	if days, ok := strings.CutSuffix(text, "d"); ok {
 		var n uint64
@@ -176,7 +176,7 @@ func parseSince(text string) (time.Duration, error) {
 		d = time.Duration(n) * 24 * time.Hour
 	}
 	if err != nil || d < 0 {
-		return 0, fmt.Errorf("--since %q is no duration; write 90s, 15m, 24h or 7d", text)
+		return 0, fmt.Errorf("%s %q is no duration; write 90s, 15m, 24h or 7d", flag, text)
 	}
 	return d, nil
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -19,8 +20,9 @@ import (
 
 func snapshotCommand(c console) *cobra.Command {
 	t := &taking{console: c}
+	var listing, pruning bool
 	cmd := &cobra.Command{
-		Use:   "snapshot NAME|ID",
+		Use:   "snapshot NAME|ID | --list [NAME] | --prune [NAME]",
 		Short: "Keep what a server has and does, as evidence",
 		Long: `Snapshot freezes a server, copies what is known of it into a directory for later,
 and lets it go on, unless it was frozen before, or with --keep-frozen. Nothing of
@@ -35,21 +37,42 @@ Links in the box are recorded and not followed. What comes from the box keeps it
 contents, so treat it as what it is: do not run it.
 
 By default the directory is snapshots/NAME-TIME-ID in mcpbox's directory for state.
-It is for you alone, and may hold the server's secrets.`,
+It is for you alone, and may hold the server's secrets.
+
+Snapshots stay until you remove them; when there are many, that is said. With --list
+those in mcpbox's directory are listed, with --prune old ones are removed: those that
+are older than --older-than and not among the newest --keep of their server. Those
+that were taken into other directories (-o) are yours to remove.`,
 		Example: `  mcpbox snapshot fs
   mcpbox snapshot fs --keep-frozen -o ~/cases/12
-  mcpbox snapshot fs && mcpbox quarantine fs`,
-		Args:              cobra.ExactArgs(1),
+  mcpbox snapshot fs && mcpbox quarantine fs
+  mcpbox snapshot --list
+  mcpbox snapshot --prune --older-than 30d --keep 3`,
+		Args:              cobra.MaximumNArgs(1),
 		ValidArgsFunction: completeRuns,
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			own, err := ownDirs()
 			if err != nil {
 				return err
+			}
+			if err := t.check(cmd, args, listing, pruning); err != nil {
+				return err
+			}
+			name := strings.Join(args, "")
+			switch {
+			case listing:
+				return t.list(own, name)
+			case pruning:
+				return t.prune(own, name)
 			}
 			return t.all(own, args)
 		},
 	}
 	f := cmd.Flags()
+	f.BoolVar(&listing, "list", false, "list the snapshots that there are")
+	f.BoolVar(&pruning, "prune", false, "remove old snapshots, by --older-than and --keep")
+	f.IntVar(&t.keep, "keep", -1, "with --prune: keep the newest `N` of each server")
+	f.StringVar(&t.olderThan, "older-than", "", "with --prune: keep those that are not older than `DURATION`: 12h, 30d")
 	f.StringVarP(&t.to, "output", "o", "", "the directory to make")
 	f.BoolVar(&t.keepFrozen, "keep-frozen", false, "leave the server frozen")
 	f.BoolVar(&t.asJSON, "json", false, "print JSON: the directory, the manifest's SHA-256, what was left out")
@@ -62,6 +85,33 @@ type taking struct {
 	console            console
 	to                 string
 	keepFrozen, asJSON bool
+	// What --prune keeps.
+	keep      int
+	olderThan string
+}
+
+// check refuses what does not go together.
+func (t *taking) check(cmd *cobra.Command, args []string, listing, pruning bool) error {
+	taking := !listing && !pruning
+	for _, f := range []struct {
+		name string
+		fits bool
+	}{{"output", taking}, {"keep-frozen", taking}, {"json", !pruning}, {"keep", pruning}, {"older-than", pruning}, {"list", !pruning}} {
+		if cmd.Flags().Changed(f.name) && !f.fits {
+			with := map[bool]string{true: "--list", false: "--prune"}[listing]
+			if taking {
+				return &usageError{cmd, fmt.Errorf("--%s goes with --prune", f.name)}
+			}
+			return &usageError{cmd, fmt.Errorf("--%s does not go with %s", f.name, with)}
+		}
+	}
+	switch {
+	case taking && len(args) == 0:
+		return &usageError{cmd, errors.New("name the server to take a snapshot of; --list lists those that there are")}
+	case cmd.Flags().Changed("keep") && t.keep < 0:
+		return &usageError{cmd, fmt.Errorf("--keep %d: that is less than none", t.keep)}
+	}
+	return nil
 }
 
 // taken is a snapshot that was taken.
@@ -106,6 +156,9 @@ func (t *taking) all(own dirs.Dirs, args []string) error {
 				t.console.say("%s (%s): left out: %s%s; all of it is in manifest.json", one.Server, one.Run, one.Left[0], andMore(n-1))
 			}
 		}
+	}
+	if t.to == "" && len(all) > 0 {
+		t.tellMany(own)
 	}
 	return errors.Join(failed...)
 }
@@ -165,11 +218,11 @@ func (t *taking) one(ctx context.Context, own dirs.Dirs, r *runs.Run) (taken, er
 // to.
 func (t *taking) place(own dirs.Dirs, r *runs.Run, description []byte) (string, error) {
 	if t.to == "" {
-		parent := filepath.Join(own.State, "snapshots")
+		parent := snapshotsDir(own)
 		if err := errors.Join(dirs.Private(own.State), dirs.Private(parent)); err != nil {
 			return "", err
 		}
-		return filepath.Join(parent, r.Name+"-"+time.Now().UTC().Format("20060102T150405Z")+"-"+r.ID), nil
+		return filepath.Join(parent, r.Name+"-"+time.Now().UTC().Format(snapshotTime)+"-"+r.ID), nil
 	}
 	dir, err := filepath.Abs(t.to)
 	if err != nil {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/mcpbox/mcpbox/cmd/mcpbox/internal/control"
 	"github.com/mcpbox/mcpbox/cmd/mcpbox/internal/runs"
+	"github.com/mcpbox/mcpbox/sandbox/native"
 )
 
 // stressed is where many boxes live at once.
@@ -23,6 +25,10 @@ type stressed struct {
 	t   *testing.T
 	dir string
 	env []string
+
+	mu        sync.Mutex
+	launchers map[int]bool
+	boxes     map[runs.Process]bool // that were seen
 }
 
 func (s *stressed) list() []*runs.Run {
@@ -30,7 +36,40 @@ func (s *stressed) list() []*runs.Run {
 	if err != nil {
 		s.t.Error(err)
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, r := range list {
+		s.boxes[r.Box] = true
+	}
 	return list
+}
+
+// leaked lists what the runs have left on the machine.
+func (s *stressed) leaked() (list []string) {
+	for box := range s.boxes {
+		if box.Lives() {
+			list = append(list, fmt.Sprintf("process %d", box.PID))
+		}
+	}
+	native.Sweep()
+	filepath.WalkDir("/sys/fs/cgroup", func(path string, e os.DirEntry, err error) error {
+		var pid, start, n int
+		if err == nil && e.IsDir() {
+			if k, _ := fmt.Sscanf(e.Name(), "mcpbox-%d-%d-%d", &pid, &start, &n); k == 3 && s.launchers[pid] {
+				list = append(list, path)
+			}
+		}
+		return nil
+	})
+	return list
+}
+
+func mounts(t *testing.T) int {
+	data, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return bytes.Count(data, []byte{'\n'})
 }
 
 // start starts a server that echoes.
@@ -48,6 +87,9 @@ func (s *stressed) start(name string) (*exec.Cmd, io.WriteCloser, *bufio.Reader)
 	if err := cmd.Start(); err != nil {
 		s.t.Fatal(err)
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.launchers[cmd.Process.Pid] = true
 	return cmd, in, bufio.NewReader(out)
 }
 
@@ -65,7 +107,8 @@ func TestStress(t *testing.T) {
 		}
 		boxes, controllers, length = 50, 8, d
 	}
-	s := &stressed{t: t, dir: t.TempDir()}
+	s := &stressed{t: t, dir: t.TempDir(), launchers: map[int]bool{}, boxes: map[runs.Process]bool{}}
+	mountsBefore := mounts(t)
 	s.env = []string{"PATH=" + os.Getenv("PATH"), "TMPDIR=" + s.dir, "GORACE=" + raceOptions}
 	for name, sub := range scriptDirs {
 		s.env = append(s.env, name+"="+filepath.Join(s.dir, sub))
@@ -152,7 +195,15 @@ func TestStress(t *testing.T) {
 	if left, err := os.ReadDir(filepath.Join(s.dir, scriptDirs["XDG_RUNTIME_DIR"], "mcpbox")); err != nil || len(left) > 0 {
 		t.Errorf("left over: %v, %v", left, err)
 	}
-	t.Logf("%d changes, %d killed, %d launchers killed outright", changed.Load(), killed.Load(), outright.Load())
+	// The kernel takes its time to forget a box whose launcher was killed outright.
+	left := s.leaked()
+	for end := time.Now().Add(deadline); len(left) > 0 && time.Now().Before(end); left = s.leaked() {
+		time.Sleep(50 * time.Millisecond)
+	}
+	if len(left) > 0 || mounts(t) > mountsBefore {
+		t.Errorf("leaked: %q, mounts: %d before, %d now", left, mountsBefore, mounts(t))
+	}
+	t.Logf("%d runs, %d changes, %d killed, %d launchers killed outright", len(s.launchers), changed.Load(), killed.Load(), outright.Load())
 	if changed.Load() < 20 || killed.Load() < 3 {
 		t.Error("that is too little to say anything")
 	}
