@@ -204,6 +204,42 @@ func TestLeftovers(t *testing.T) {
 	})
 }
 
+// A launcher that is killed at any moment, from its start to well after that of its
+// server, leaves no process and no cgroup: systemd removes its scope, and else whoever
+// comes next.
+func TestKilledAnytime(t *testing.T) {
+	inEach(t, func(t *testing.T, p place) {
+		a := &attack{t: t, place: p, home: home(t, p)}
+		began := time.Now()
+		a.start("sleep")
+		a.await("a server", func() bool { return len(hogs(t)) > 0 })
+		long := time.Since(began) * 3 / 2
+		running := 0
+		for n := range 10 {
+			if n > 0 {
+				a.start("sleep")
+				time.Sleep(long * time.Duration(n) / 9)
+			}
+			if len(hogs(t)) > 0 {
+				running++
+			}
+			a.cmd.Process.Kill()
+			a.cmd.Wait()
+			a.stdin.Close()
+			noneLeft(t)
+			for end := time.Now().Add(deadline); len(a.cgroups()) > 0; time.Sleep(10 * time.Millisecond) {
+				if time.Now().After(end) {
+					t.Fatalf("left over: %v", a.cgroups())
+				}
+				if out, err := p.command(t, a.home, "ps").CombinedOutput(); err != nil {
+					t.Fatalf("%v: %s", err, out)
+				}
+			}
+		}
+		t.Logf("within %v, the server was running %d times of 10", long.Round(time.Millisecond), running)
+	})
+}
+
 // Frozen is frozen, also for those who wake each other, where there is a cgroup;
 // else it is an error that says so, or holds.
 func TestFreezeWakers(t *testing.T) {

@@ -72,12 +72,12 @@ rm -r ~/.local/state/mcpbox/journal/hog`
 func limits(place step.Place, tier sandbox.Tier) step.Step {
 	at := strings.ReplaceAll(string(tier), " ", "-")
 	s := compiled(place, "integration/limits", "-test.run="+
-		"^Test(Memory|CauseIsKept|ForksAndThreads|Processor|TimeOfKilled|Disk|Leftovers|FreezeWakers|Stuck|Require)$/^"+at+"$/^(private-1|forks|threads|write|kill|eof)$")
+		"^Test(Memory|CauseIsKept|ForksAndThreads|Processor|TimeOfKilled|KilledAnytime|Disk|Leftovers|FreezeWakers|Stuck|Require)$/^"+at+"$/^(private-1|forks|threads|write|kill|eof)$")
 	s.Name += "-" + string(place)
 	// What boxes write is to take room on a disk, and not memory, as in Debian's /tmp.
 	s.Env = append(s.Env, "MCPBOX_LIMITS_PREBUILT="+bin, "MCPBOX_EXPECT_TIER="+string(tier), "TMPDIR=/var/tmp")
 	for _, test := range []string{"Memory/%s/private-1", "ForksAndThreads/%s/forks", "ForksAndThreads/%s/threads", "CauseIsKept/%s",
-		"Processor/%s", "TimeOfKilled/%s", "Disk/%s/write", "Leftovers/%s", "FreezeWakers/%s", "Stuck/%s/kill", "Stuck/%s/eof", "Require/%s"} {
+		"Processor/%s", "TimeOfKilled/%s", "KilledAnytime/%s", "Disk/%s/write", "Leftovers/%s", "FreezeWakers/%s", "Stuck/%s/kill", "Stuck/%s/eof", "Require/%s"} {
 		s.Says = append(s.Says, "--- PASS: Test"+fmt.Sprintf(test, at)+" ")
 	}
 	return s
