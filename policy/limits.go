@@ -53,11 +53,7 @@ const (
 // memory half of the machine's at most, of the processors three quarters, and one
 // at least.
 func (l Limits) WithDefaults(f Facts) Limits {
-	memory := int64(DefaultMemory)
-	if half := f.Memory / 2 &^ (memoryStep - 1); half > 0 {
-		memory = min(memory, max(half, memorySpan.least))
-	}
-	l.Memory = either(l.Memory, memory)
+	l.Memory = either(l.Memory, atMostHalf(DefaultMemory, f))
 	if l.CPUs == 0 {
 		l.CPUs = max(1, float64(f.CPUs)*3/4)
 	}
@@ -67,6 +63,20 @@ func (l Limits) WithDefaults(f Facts) Limits {
 	l.Disk = either(l.Disk, DefaultDisk)
 	l.Message = either(l.Message, DefaultMessage)
 	return l
+}
+
+// OfProfile returns l as it is meant where it stands in a profile, which knows no
+// machine: of the memory half of the machine's at most.
+func (l Limits) OfProfile(f Facts) Limits {
+	l.Memory = atMostHalf(l.Memory, f)
+	return l
+}
+
+func atMostHalf(memory int64, f Facts) int64 {
+	if half := f.Memory / 2 &^ (memoryStep - 1); half > 0 {
+		memory = min(memory, max(half, memorySpan.least))
+	}
+	return memory
 }
 
 // memoryStep is what a default is a multiple of.

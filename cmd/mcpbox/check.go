@@ -39,7 +39,7 @@ func checkPolicy(host policy.Host, file string) error {
 	if err != nil {
 		return err
 	}
-	base, err := loadProfile(p.Profile)
+	base, err := loadProfile(p.Profile, host.Facts())
 	if err != nil {
 		return err
 	}

@@ -87,7 +87,7 @@ func (in *installation) dryPolicy(p *provided) (*policy.Policy, error) {
 	if file != nil && file.Profile != "" {
 		profile = file.Profile
 	}
-	base, err := loadProfile(profile)
+	base, err := loadProfile(profile, in.host.Facts())
 	if err != nil {
 		return nil, err
 	}

@@ -115,7 +115,7 @@ func (inv *invocation) resolve(host *boxHost, own dirs.Dirs) (*prepared, error) 
 	if err != nil {
 		return nil, err
 	}
-	if p.policy, err = inv.policy(file, flags, prog); err != nil {
+	if p.policy, err = inv.policy(file, flags, prog, facts); err != nil {
 		return nil, err
 	}
 	if p.policy.HomeMode() == policy.HomePersistent {
@@ -142,7 +142,7 @@ func (inv *invocation) resolve(host *boxHost, own dirs.Dirs) (*prepared, error) 
 }
 
 // policy puts profile, file and flags together, in this order.
-func (inv *invocation) policy(file, flags *policy.Policy, prog policy.Program) (*policy.Policy, error) {
+func (inv *invocation) policy(file, flags *policy.Policy, prog policy.Program, f policy.Facts) (*policy.Policy, error) {
 	profile, why := inv.profile, "named by --profile"
 	if profile == "" && file != nil && file.Profile != "" {
 		profile, why = file.Profile, "named by "+file.Sources[0]
@@ -159,7 +159,7 @@ func (inv *invocation) policy(file, flags *policy.Policy, prog policy.Program) (
 			profile, why = inv.installed.profile()
 		}
 	}
-	base, err := loadProfile(profile)
+	base, err := loadProfile(profile, f)
 	if err != nil {
 		return nil, err
 	}
@@ -212,8 +212,8 @@ func loadPolicy(h policy.Host, file string) (*policy.Policy, error) {
 	return policy.Parse(file, data)
 }
 
-// loadProfile reads a profile and those that it extends.
-func loadProfile(name string) (*policy.Policy, error) {
+// loadProfile reads a profile and those that it extends, for a machine.
+func loadProfile(name string, f policy.Facts) (*policy.Policy, error) {
 	var all *policy.Policy
 	for seen := []string{}; name != ""; {
 		if slices.Contains(seen, name) {
@@ -229,6 +229,7 @@ func loadProfile(name string) (*policy.Policy, error) {
 			return nil, err
 		}
 		name = one.Profile
+		one.Limits = one.Limits.OfProfile(f)
 		all = policy.Extend(one, all)
 	}
 	return all, nil
