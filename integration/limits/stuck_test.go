@@ -1,10 +1,9 @@
 package limits
 
 import (
-	"bytes"
 	"fmt"
-	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -103,11 +102,8 @@ func within(t *testing.T, p place, home string, args ...string) (string, error) 
 // deeplyAsleep reports whether a thread of a hog waits in the kernel.
 func deeplyAsleep(t *testing.T) bool {
 	for pid := range hogs(t) {
-		files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
-		for _, file := range files {
-			if data, err := os.ReadFile(file); err == nil && bytes.Contains(data, []byte(" ("+comm+") D ")) {
-				return true
-			}
+		if slices.Contains(threads(pid), "D") {
+			return true
 		}
 	}
 	return false

@@ -73,6 +73,9 @@ func Sweep(dirs ...string) {
 	for controller, dir := range h {
 		if controller == "" || slices.Contains(v1Controllers, controller) {
 			sweepBelow(dir)
+			if at := base(dir, 0); controller == "" && at != "" && at != dir {
+				sweepBelow(at) // where boxes of this process would be
+			}
 			if _, _, ours := maker(filepath.Base(dir)); ours {
 				sweepBelow(filepath.Dir(dir))
 			}
