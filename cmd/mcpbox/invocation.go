@@ -115,7 +115,7 @@ func (inv *invocation) resolve(host *boxHost, own dirs.Dirs) (*prepared, error) 
 	if err != nil {
 		return nil, err
 	}
-	if p.policy, err = inv.policy(file, flags, prog, facts); err != nil {
+	if p.policy, err = inv.policy(file, flags, prog, host.Facts()); err != nil {
 		return nil, err
 	}
 	if p.policy.HomeMode() == policy.HomePersistent {

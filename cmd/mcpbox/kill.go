@@ -57,9 +57,9 @@ func kill(_ int, r *runs.Run) error {
 	if err := end(r); err != nil {
 		return err
 	}
-	// Whose launcher was killed lives a moment longer. Otherwise, a launcher that ends
+	// A box whose launcher was killed lives a moment longer. A launcher that ends by itself
 	// before its box has found that nobody can end that.
-	for end := time.Now().Add(killGoneTime); r.Box.Lives(); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(killGoneTime); r.Box.Acts(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().Before(end) {
 			continue
 		}

@@ -179,7 +179,7 @@ func TestLiveFailures(t *testing.T) {
 	}
 	defer j.Close()
 	box := &stubBox{}
-	l := &live{box: box, filter: netfilter.New(netfilter.Config{}), traffic: new(traffic), journal: j, kill: make(chan struct{})}
+	l := &live{box: box, filter: netfilter.New(netfilter.Config{}), traffic: new(traffic), journal: j, kill: make(chan struct{}), gone: make(chan struct{})}
 	is := func(want string) {
 		t.Helper()
 		if s, err := l.do(control.Query, 1); err != nil || condition(s) != want {

@@ -47,7 +47,7 @@ func (s *stressed) list() []*runs.Run {
 // leaked lists what the runs have left on the machine.
 func (s *stressed) leaked() (list []string) {
 	for box := range s.boxes {
-		if box.Lives() {
+		if box.Acts() {
 			list = append(list, fmt.Sprintf("process %d", box.PID))
 		}
 	}

@@ -45,7 +45,8 @@ func (x *box) Usage() (sandbox.Load, error) {
 		return sandbox.Load{}, err
 	}
 	load := sandbox.Load{Processes: len(list), Memory: x.group.Memory().Now}
-	load.CPU, _ = x.group.Time()
+	user, system, _ := x.group.Time()
+	load.CPU = user + system
 	return load, nil
 }
 

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+
+	"golang.org/x/sys/unix"
 )
 
 // Of finds the cgroups called name that the process pid has been put into by
@@ -74,4 +76,36 @@ func (g *Group) Unfreeze() error {
 		return nil
 	}
 	return write(dir, "freezer.state", "THAWED")
+}
+
+// openEvents opens the file in which the kernel counts, without blocking, so that a
+// change of it can be waited for.
+func (g *Group) openEvents() error {
+	path := filepath.Join(g.v2, "memory.events")
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return &os.PathError{Op: "open", Path: path, Err: err}
+	}
+	g.oom = os.NewFile(uintptr(fd), path)
+	return nil
+}
+
+// awaitV2 is AwaitOOM for v2. The kernel wakes whoever polls the file when a count
+// in it changes.
+func (g *Group) awaitV2() bool {
+	conn, err := g.oom.SyscallConn()
+	if err != nil {
+		return false
+	}
+	killed := false
+	err = conn.Read(func(fd uintptr) bool {
+		text := make([]byte, 512)
+		n, err := unix.Pread(int(fd), text, 0)
+		if err != nil {
+			return true // the group has been removed
+		}
+		killed = count(string(text[:n]), "oom_kill") > 0
+		return killed
+	})
+	return err == nil && killed
 }

@@ -23,7 +23,7 @@ type Group struct {
 	v1   map[string]string // the box's directories by controller; stays as it is after New
 	home here              // where this process is
 	call *scopeCall        // to systemd, until Adopt
-	oom  *os.File          // eventfd(2) of v1; nil in v2, and without a limit on memory
+	oom  *os.File          // of v1 an eventfd(2), of v2 memory.events; nil if nobody has to wait
 
 	mu      sync.Mutex
 	v2      string   // the box's directory, or ""
@@ -159,16 +159,20 @@ func (g *Group) Memory() Memory {
 	}
 }
 
-// AwaitOOM blocks until memory has run out in v1, before the kernel kills a process,
-// and reports whether it has. It returns false at once in v2, where the kernel kills all
-// of the box, and else when the group is removed.
+// AwaitOOM blocks until memory has run out, and reports whether it has: in v1, where
+// one process is killed, before the kernel kills, and in v2, where all are, when it
+// has killed. It returns false when the group is removed. In v2 this is for cgroups
+// that others may remove, with what the kernel has counted in them; those that [New]
+// makes stay until Remove, and of them it returns false at once.
 func (g *Group) AwaitOOM() bool {
-	if g.oom == nil {
+	switch {
+	case g.oom == nil:
 		return false
+	case g.Tier == V1:
+		return g.awaitV1()
+	default:
+		return g.awaitV2()
 	}
-	n, _ := g.oom.Read(make([]byte, 8))
-	// A removed cgroup signals too (cgroup-v1/cgroups.txt, section 2.4).
-	return n == 8 && unix.Access(g.v1["memory"], unix.F_OK) == nil
 }
 
 // Time is the processor time of all processes that there are and were, in user and in
@@ -235,7 +239,12 @@ func keyed(dir, name, key string) int64 {
 	if err != nil {
 		return 0
 	}
-	for line := range strings.Lines(string(data)) {
+	return count(string(data), key)
+}
+
+// count is keyed for the text of a file.
+func count(text, key string) int64 {
+	for line := range strings.Lines(text) {
 		if rest, ok := strings.CutPrefix(line, key+" "); ok {
 			n, _ := strconv.ParseInt(strings.TrimSpace(rest), 10, 64)
 			return n

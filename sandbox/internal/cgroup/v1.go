@@ -119,3 +119,10 @@ func (g *Group) hearOOM(dir string) error {
 	g.oom = os.NewFile(uintptr(event), "oom")
 	return write(dir, "cgroup.event_control", fmt.Sprintf("%d %d", event, control))
 }
+
+// awaitV1 is AwaitOOM for v1.
+func (g *Group) awaitV1() bool {
+	n, _ := g.oom.Read(make([]byte, 8))
+	// A removed cgroup signals too (cgroup-v1/cgroups.txt, section 2.4).
+	return n == 8 && unix.Access(g.v1["memory"], unix.F_OK) == nil
+}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strconv"
 
 	"golang.org/x/sys/unix"
@@ -52,6 +53,25 @@ func (p Process) valid() bool { return p.PID > 1 }
 func (p Process) Lives() bool {
 	now, err := readStat(p.PID)
 	return err == nil && now.start == p.Start
+}
+
+// Acts reports whether the process is there and a thread of it has not ended. When all
+// have, it only waits for its parent to notice.
+func (p Process) Acts() bool {
+	if !p.Lives() {
+		return false
+	}
+	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", p.PID))
+	for _, file := range tasks {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			continue
+		}
+		if field := bytes.Fields(data[bytes.LastIndexByte(data, ')')+1:]); len(field) > 0 && field[0][0] != 'Z' && field[0][0] != 'X' {
+			return true
+		}
+	}
+	return false
 }
 
 // Kill ends the process. One that has ended already is no error.
