@@ -1,9 +1,11 @@
 package bridge
 
 import (
+	"errors"
 	"fmt"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 )
 
@@ -206,4 +208,42 @@ func TestRefusedRequestDoesNotWait(t *testing.T) {
 	if out := j.toServer.pass([]byte(`{"jsonrpc":"2.0","id":5,"result":{"roots":[]}}`)); out != nil {
 		t.Errorf("an answer to it has passed: %s", out)
 	}
+}
+
+// Once the server has closed its input, what is asked of it is answered at once.
+func TestShutInput(t *testing.T) {
+	j := conversation(t, "")
+	j.toServer.shut = true
+	before := j.Waiting()
+	if out := j.toServer.pass([]byte(`{"jsonrpc":"2.0","id":83,"method":"ping"}`)); out != nil {
+		t.Errorf("%s was passed on", out)
+	}
+	if got := errorsOf(t, j.hostOut); got != "83:-31005" || j.Waiting() != before {
+		t.Errorf("answered: %s; %d calls wait, %d before", got, j.Waiting(), before)
+	}
+}
+
+// Behind a line that could be written in part only, nothing is written: it would be
+// the end of that line for who reads.
+func TestTornLine(t *testing.T) {
+	dst := &tearing{}
+	o := newOutlet(dst, new(atomic.Int64), new(atomic.Int64))
+	if err := o.write([]byte("{\"a\":1}\n")); err == nil {
+		t.Fatal("the write did not fail")
+	}
+	if err := o.write([]byte("{\"b\":2}\n")); err == nil || dst.got != "{\"a" {
+		t.Errorf("%v; written: %q", err, dst.got)
+	}
+}
+
+// tearing takes three bytes of the first write, and all of the others.
+type tearing struct{ got string }
+
+func (w *tearing) Write(b []byte) (int, error) {
+	if w.got == "" {
+		w.got = string(b[:3])
+		return 3, errors.New("no room")
+	}
+	w.got += string(b)
+	return len(b), nil
 }
