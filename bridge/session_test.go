@@ -247,3 +247,17 @@ func (w *tearing) Write(b []byte) (int, error) {
 	w.got += string(b)
 	return len(b), nil
 }
+
+// Once Run has returned, the host gets nothing of the server's any more.
+func TestNothingForTheHostAfterTheEnd(t *testing.T) {
+	j := conversation(t, "")
+	out := &tearing{got: "-"}
+	j.toHost.dst = newOutlet(out, new(atomic.Int64), new(atomic.Int64))
+	if err := j.toHost.write([]byte("a\n"), 1, 0); err != nil {
+		t.Fatal(err)
+	}
+	j.ended.Store(true)
+	if err := j.toHost.write([]byte("b\n"), 1, 0); !errors.Is(err, errEnded) || out.got != "-a\n" {
+		t.Errorf("%v; the host got %q", err, out.got)
+	}
+}

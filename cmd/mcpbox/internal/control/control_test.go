@@ -196,7 +196,7 @@ func FuzzDecode(f *testing.F) {
 
 // The bytes of many who are silent, slow or noisy hold up nobody.
 func TestSilentPeers(t *testing.T) {
-	socket, _ := serve(t, func(Verb, int) (*Status, error) { return &Status{}, nil })
+	socket, s := serve(t, func(Verb, int) (*Status, error) { return &Status{}, nil })
 	for range 3 * maxPeers {
 		c, err := net.Dial("unix", socket)
 		if err != nil {
@@ -210,6 +210,11 @@ func TestSilentPeers(t *testing.T) {
 		if _, err := Ask(socket, Query, time.Minute); err != nil {
 			t.Fatal(err)
 		}
+		s.mu.Lock()
+		if n := len(s.waiting); n > maxPeers { // those before it have been accepted
+			t.Errorf("%d silent peers are waited for", n)
+		}
+		s.mu.Unlock()
 	}
 	if took := time.Since(began); took > 10*time.Second {
 		t.Errorf("50 requests took %v", took)
