@@ -10,14 +10,16 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/mcpbox/mcpbox/integration/setup"
 )
 
 // postgres starts a PostgreSQL in the world, once.
 func postgres(t *testing.T, w *world) {
 	bin := filepath.Dir(program("/usr/lib/postgresql/*/bin/postgres"))
-	need(t, bin != ".", "postgresql")
+	setup.Need(t, bin != ".", "postgresql")
 	_, err := user.LookupId(strconv.Itoa(max(w.keeper.uid, os.Getuid())))
-	need(t, err == nil, "an account, since PostgreSQL wants to know whose it is")
+	setup.Need(t, err == nil, "an account, since PostgreSQL wants to know whose it is")
 	if w.started["postgres"] {
 		return
 	}
@@ -38,7 +40,7 @@ func postgres(t *testing.T, w *world) {
 // redis starts a Redis in the world, once.
 func redis(t *testing.T, w *world) {
 	bin := program("redis-server")
-	need(t, bin != "", "redis-server")
+	setup.Need(t, bin != "", "redis-server")
 	if w.started["redis"] {
 		return
 	}

@@ -2,6 +2,8 @@ package egress
 
 import (
 	"testing"
+
+	"github.com/mcpbox/mcpbox/integration/setup"
 )
 
 // clientRows are honest programs, which must not notice the box.
@@ -115,7 +117,7 @@ print(urllib.request.urlopen("https://good.example.com/").read().decode())`
 func nodeRow(major, how, script, scheme, at string) row {
 	return row{
 		id: "use", tries: "Node " + major + " with " + how, rules: []string{"good.example.com:443", "good.example.com:80"},
-		prepare: func(t *testing.T, _ *world) { need(t, node(major) != "", "Node.js "+major) },
+		prepare: func(t *testing.T, _ *world) { setup.Need(t, node(major) != "", "Node.js "+major) },
 		run:     []string{node(major), "-e", script},
 		boxed:   "HTTP/1.1 " + scheme + " good.example.com", heard: https("good.example.com", at),
 	}

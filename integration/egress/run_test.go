@@ -18,6 +18,8 @@ import (
 	"testing"
 	"time"
 	"unicode"
+
+	"github.com/mcpbox/mcpbox/integration/setup"
 )
 
 // patience is how long any command may take: a hang is a failure.
@@ -64,7 +66,7 @@ func (w *world) args(t *testing.T, list []string, secret string) []string {
 	}
 	if len(args) > 0 && !filepath.IsAbs(args[0]) {
 		path := program(args[0])
-		need(t, path != "", args[0])
+		setup.Need(t, path != "", args[0])
 		args[0] = path
 	}
 	return args

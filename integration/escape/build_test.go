@@ -2,10 +2,11 @@ package escape
 
 import (
 	"os"
-	"os/exec"
 	"path/filepath"
 	"sync"
 	"testing"
+
+	"github.com/mcpbox/mcpbox/integration/setup"
 )
 
 // programs are what the tests run, in a directory that every user can read.
@@ -19,7 +20,7 @@ type programs struct {
 }
 
 // prebuilt names a directory that has the programs, for machines without a Go
-// toolchain: probe and mcpbox-layersoff, as goBuild would make them.
+// toolchain: probe and mcpbox-layersoff, as setup.Build would make them.
 const prebuilt = "MCPBOX_ESCAPE_PREBUILT"
 
 // build makes the programs once per test run. TestMain removes them.
@@ -34,15 +35,10 @@ var build = sync.OnceValues(func() (*programs, error) {
 	}
 	if dir := os.Getenv(prebuilt); dir != "" {
 		p.probe = filepath.Join(dir, "probe")
-	} else if err := goBuild(p.probe, "./probe", "CGO_ENABLED=0"); err != nil {
+	} else if err := setup.Build(p.probe, "./probe", "CGO_ENABLED=0"); err != nil {
 		return p, err
 	}
-	if bin := os.Getenv("MCPBOX_BIN"); bin != "" {
-		err = copyFile(bin, p.launcher, 0o755)
-	} else {
-		err = goBuild(p.launcher, "../../cmd/mcpbox")
-	}
-	return p, err
+	return p, setup.Launcher(p.launcher)
 })
 
 // buildLacking makes mcpbox with the tag layersoff, in which the environment
@@ -56,7 +52,7 @@ var buildLacking = sync.OnceValues(func() (string, error) {
 		return filepath.Join(dir, "mcpbox-layersoff"), nil
 	}
 	bin := filepath.Join(p.dir, "mcpbox-layersoff")
-	return bin, goBuild(bin, "../../cmd/mcpbox", "GOFLAGS=-tags=layersoff")
+	return bin, setup.Build(bin, "../../cmd/mcpbox", "GOFLAGS=-tags=layersoff")
 })
 
 // needPrograms returns the programs, or ends the test.
@@ -69,13 +65,6 @@ func needPrograms(t *testing.T) *programs {
 	return p
 }
 
-func goBuild(out, pkg string, env ...string) error {
-	cmd := exec.Command("go", "build", "-p", "2", "-o", out, pkg)
-	cmd.Env = append(os.Environ(), env...)
-	cmd.Stderr = os.Stderr
-	return cmd.Run()
-}
-
 // copyFile copies a regular file.
 func copyFile(from, to string, mode os.FileMode) error {
 	b, err := os.ReadFile(from)
@@ -86,14 +75,4 @@ func copyFile(from, to string, mode os.FileMode) error {
 		return err
 	}
 	return os.Chmod(to, mode)
-}
-
-// missing ends the test because the machine lacks something: a failure where
-// MCPBOX_REQUIRE says that nothing may be missing.
-func missing(t *testing.T, what string) {
-	t.Helper()
-	if os.Getenv("MCPBOX_REQUIRE") != "" {
-		t.Fatalf("needs %s", what)
-	}
-	t.Skipf("needs %s", what)
 }

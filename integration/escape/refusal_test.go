@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/mcpbox/mcpbox/integration/setup"
 )
 
 // mark is a command that shows on the host whether it was executed.
@@ -74,7 +76,7 @@ func TestW7Refusals(t *testing.T) {
 // TestW7BindAlias declares a second mount of the directory that holds policies.
 func TestW7BindAlias(t *testing.T) {
 	if os.Getuid() != 0 {
-		missing(t, "root")
+		setup.Need(t, false, "root")
 	}
 	w := newWorld(t, false)
 	w.must(os.MkdirAll(w.In("alias"), 0o755))
@@ -186,7 +188,7 @@ func TestN7NoNamespaces(t *testing.T) {
 // part of it, as in a container: the kernel then lets nobody mount another.
 func TestM9MaskedProc(t *testing.T) {
 	if os.Getuid() != 0 {
-		missing(t, "root")
+		setup.Need(t, false, "root")
 	}
 	w := newWorld(t, false)
 	script := `mount --make-rprivate / && { test -z "$MASK" || mount -t tmpfs none /proc/irq; } && exec setpriv --reuid "$UID_" --regid "$UID_" --clear-groups "$@"`

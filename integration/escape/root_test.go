@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/mcpbox/mcpbox/integration/setup"
 )
 
 // TestN8Root starts the launcher as root. The box is nobody: what it makes in
@@ -14,7 +16,7 @@ import (
 // read it does not, and what belongs to others it does not touch.
 func TestN8Root(t *testing.T) {
 	if os.Getuid() != 0 {
-		missing(t, "root")
+		setup.Need(t, false, "root")
 	}
 	w := newWorld(t, true)
 	w.write("docs/secret", "root only\n", 0o600)
@@ -46,7 +48,7 @@ func TestN8Root(t *testing.T) {
 // is the group's, in which can be read what the group may read.
 func TestN6Groups(t *testing.T) {
 	if os.Getuid() != 0 {
-		missing(t, "root")
+		setup.Need(t, false, "root")
 	}
 	gid := groupID(t, "disk")
 	w := newWorld(t, false)
@@ -79,7 +81,7 @@ func groupID(t *testing.T, name string) int {
 			return n
 		}
 	}
-	missing(t, "a group "+name)
+	setup.Need(t, false, "a group "+name)
 	return 0
 }
 
@@ -87,7 +89,7 @@ func groupID(t *testing.T, name string) int {
 // memory file that nobody can change any more.
 func TestF4Seals(t *testing.T) {
 	if os.Getuid() != 0 {
-		missing(t, "root") // PID 1 lets its own user not look
+		setup.Need(t, false, "root") // PID 1 lets its own user not look
 	}
 	w := newWorld(t, false)
 	w.held(w.box("/bin/sh", "-c", "echo up; cat"), func(string) {

@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/mcpbox/mcpbox/integration/setup"
 )
 
 // situation is a column of the table.
@@ -30,7 +32,7 @@ var (
 // play makes a world, runs attacks in it, and looks at what they left behind.
 func (s situation) play(t *testing.T, ids ...string) map[string]Result {
 	if s.root && os.Getuid() != 0 {
-		missing(t, "root")
+		setup.Need(t, false, "root")
 	}
 	w := newWorld(t, s.root)
 	w.arm()

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/mcpbox/mcpbox/integration/setup"
 )
 
 // stagedBox is a command that runs args in the usual box, with its writable
@@ -65,7 +67,7 @@ func TestStagedAttacks(t *testing.T) {
 	for _, root := range []bool{false, true} {
 		t.Run(map[bool]string{false: "user", true: "root"}[root], func(t *testing.T) {
 			if root && os.Getuid() != 0 {
-				missing(t, "root")
+				setup.Need(t, false, "root")
 			}
 			w := newWorld(t, root)
 			w.arm()

@@ -14,6 +14,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/mcpbox/mcpbox/integration/setup"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -103,7 +105,7 @@ func readGolden(t *testing.T, path string) (kernel string, v map[int]string) {
 	t.Helper()
 	b, err := os.ReadFile(path)
 	if os.IsNotExist(err) {
-		missing(t, path+", which -update writes")
+		setup.Need(t, false, path+", which -update writes")
 	}
 	if err != nil {
 		t.Fatal(err)

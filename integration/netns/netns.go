@@ -1,8 +1,8 @@
 // Package netns gives a test program a network and files of its own, so that
 // what it tests can reach nothing else, whatever its faults.
 //
-// A test program calls [Rerun] first and, in the copy that this starts, makes
-// its network with [IP] and its files with [Furnish].
+// A test program calls [Inside] first and, in the copy of itself that this starts,
+// makes its network with [IP] and its files with [Furnish].
 package netns
 
 import (

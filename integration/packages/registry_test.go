@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/mcpbox/mcpbox/integration/setup"
 )
 
 // verdaccio is a registry that people run for their own packages.
@@ -29,9 +31,9 @@ type verdaccio struct {
 // Everybody may read, but what begins with "@corp/" is for its users alone.
 func newVerdaccio(t *testing.T, u *user) *verdaccio {
 	t.Helper()
-	program := filepath.Join(found(t, "MCPBOX_SERVERS", "../../build/servers", "scripts/test servers"), "registry/node_modules/verdaccio/bin/verdaccio")
+	program := filepath.Join(setup.Found(t, "MCPBOX_SERVERS", "../../build/servers", "scripts/test servers"), "registry/node_modules/verdaccio/bin/verdaccio")
 	_, err := os.Stat(program)
-	need(t, err == nil, "verdaccio is not installed: type `scripts/test servers`")
+	setup.Need(t, err == nil, "verdaccio: type `scripts/test servers`")
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -122,7 +124,7 @@ func (v *verdaccio) publish(token, name, version, word string) {
 // happen there.
 func TestVerdaccio(t *testing.T) {
 	t.Parallel()
-	box := found(t, "MCPBOX_BIN", "../../bin/mcpbox", "make build")
+	box := setup.Found(t, "MCPBOX_BIN", "../../bin/mcpbox", "make build")
 	uid := os.Geteuid()
 	if uid == 0 {
 		uid = 23456

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/mcpbox/mcpbox/integration/servers"
+	"github.com/mcpbox/mcpbox/integration/setup"
 )
 
 // lines are how people start servers of servers.All. The package is that of
@@ -37,11 +38,11 @@ var lines = []struct {
 }
 
 func TestRunnersAnswerAsBare(t *testing.T) {
-	box := found(t, "MCPBOX_BIN", "../../bin/mcpbox", "make build")
-	installed := found(t, "MCPBOX_SERVERS", "../../build/servers", "scripts/servers")
+	box := setup.Found(t, "MCPBOX_BIN", "../../bin/mcpbox", "make build")
+	installed := setup.Found(t, "MCPBOX_SERVERS", "../../build/servers", "scripts/servers")
 	npm := filepath.Join(installed, "servers")
 	if out, err := exec.Command("npm", "view", lines[0].pkg, "version").CombinedOutput(); err != nil {
-		need(t, false, fmt.Sprintf("the registry of npm cannot be asked: %s", out))
+		setup.Need(t, false, fmt.Sprintf("the registry of npm, which cannot be asked: %s", out))
 	}
 	uids := []int{os.Geteuid()}
 	if os.Geteuid() == 0 {
@@ -220,32 +221,5 @@ func same(t *testing.T, what string, bare, boxed any) {
 	t.Helper()
 	if a, b := fmt.Sprintf("%+v", bare), fmt.Sprintf("%+v", boxed); a != b {
 		t.Errorf("%s:\n bare: %s\nboxed: %s", what, a, b)
-	}
-}
-
-func found(t *testing.T, variable, path, fix string) string {
-	t.Helper()
-	if v := os.Getenv(variable); v != "" {
-		path = v
-	}
-	path, err := filepath.Abs(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	real, err := filepath.EvalSymlinks(path)
-	need(t, err == nil, fmt.Sprintf("%s is not there: type `%s`", path, fix))
-	return real
-}
-
-// need skips the test where this machine lacks something, or fails it where the
-// machine is meant to have everything.
-func need(t *testing.T, ok bool, what string) {
-	t.Helper()
-	switch {
-	case ok:
-	case os.Getenv("MCPBOX_REQUIRE") != "":
-		t.Fatal(what)
-	default:
-		t.Skip(what)
 	}
 }

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/mcpbox/mcpbox/integration/setup"
 )
 
 // patience is how long a program may take: a hang is a failure.
@@ -67,7 +69,7 @@ func TestConformance(t *testing.T) {
 func conformance(t *testing.T, w way, s server, revision string) map[string]string {
 	t.Helper()
 	f := newFront(func() *backend { return newBackend(t, w.command(t, s)) })
-	out := filepath.Join(scratch(t), "out")
+	out := filepath.Join(setup.Scratch(t, "mcpbox-relay-test-"), "out")
 	cmd := exec.Command(node22(t), module(t, "@modelcontextprotocol/conformance/dist/index.js"),
 		"server", "--url", f.http.URL, "--requirements", revision, "--output-dir", out)
 	log, took := finish(t, cmd)
@@ -109,7 +111,7 @@ func conformance(t *testing.T, w way, s server, revision string) map[string]stri
 // status, and returns what it printed.
 func finish(t *testing.T, cmd *exec.Cmd) (log string, took time.Duration) {
 	t.Helper()
-	cmd.Dir = scratch(t)
+	cmd.Dir = setup.Scratch(t, "mcpbox-relay-test-")
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "LANG=C.UTF-8", "HOME=" + cmd.Dir, "TMPDIR=" + cmd.Dir}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: unix.SIGKILL}
 	cmd.WaitDelay = 5 * time.Second

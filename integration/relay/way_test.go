@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/mcpbox/mcpbox/integration/setup"
 )
 
 // server is a command that speaks the protocol on stdio, and what its box needs.
@@ -39,7 +41,7 @@ func programs(t *testing.T) string {
 	t.Helper()
 	dir := os.Getenv(insideVariable)
 	if dir == "" {
-		need(t, false, "namespaces: "+lacking.Error())
+		setup.Need(t, false, "namespaces: "+lacking.Error())
 	}
 	return dir
 }
@@ -56,7 +58,7 @@ func installed(t *testing.T, path, fix string) string {
 		t.Fatal(err)
 	}
 	real, err := filepath.EvalSymlinks(filepath.Join(dir, path))
-	need(t, err == nil, filepath.Join(dir, path)+", which `"+fix+"` installs")
+	setup.Need(t, err == nil, filepath.Join(dir, path)+", which `"+fix+"` installs")
 	return real
 }
 
@@ -83,7 +85,7 @@ func goEverything(t *testing.T) server {
 func nodeEverything(t *testing.T) server {
 	dir := installed(t, "servers/node_modules", "scripts/servers")
 	node, err := exec.LookPath("node")
-	need(t, err == nil, "node")
+	setup.Need(t, err == nil, "node")
 	return server{
 		argv:  []string{node, filepath.Join(dir, "@modelcontextprotocol/server-everything/dist/index.js")},
 		flags: []string{"--profile", "node", "--ro", dir},
@@ -93,37 +95,6 @@ func nodeEverything(t *testing.T) server {
 // peer is the program peer with arguments.
 func peer(t *testing.T, args ...string) server {
 	return server{argv: append([]string{filepath.Join(programs(t), "peer")}, args...)}
-}
-
-// need ends the test where this machine lacks something: a failure where it is
-// meant to have everything.
-func need(t *testing.T, ok bool, what string) {
-	t.Helper()
-	switch {
-	case ok:
-	case os.Getenv("MCPBOX_REQUIRE") != "":
-		t.Fatalf("needs %s", what)
-	default:
-		t.Skipf("needs %s", what)
-	}
-}
-
-// scratch is a directory that every user can enter, and that goes with the test.
-func scratch(t *testing.T) string {
-	t.Helper()
-	dir, err := os.MkdirTemp("", "mcpbox-relay-test-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := os.RemoveAll(dir); err != nil {
-			t.Error(err)
-		}
-	})
-	if err := os.Chmod(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	return dir
 }
 
 // run is one start of a server.
@@ -138,7 +109,7 @@ type run struct {
 // the server reads and writes.
 func (w way) command(t *testing.T, s server) *run {
 	t.Helper()
-	r := &run{way: w, dir: scratch(t)}
+	r := &run{way: w, dir: setup.Scratch(t, "mcpbox-relay-test-")}
 	tap := filepath.Join(r.dir, "tap")
 	for _, dir := range []string{tap, filepath.Join(r.dir, "tmp")} {
 		if err := os.Mkdir(dir, 0o755); err != nil {

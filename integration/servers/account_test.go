@@ -1,7 +1,6 @@
 package servers
 
 import (
-	"fmt"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -10,6 +9,8 @@ import (
 	"strconv"
 	"syscall"
 	"testing"
+
+	"github.com/mcpbox/mcpbox/integration/setup"
 )
 
 // account is somebody who runs servers.
@@ -115,37 +116,16 @@ func (a account) command(home, dir, program string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// scratch is a new directory that a can reach, and that goes with the test.
-func (a account) scratch(t *testing.T) string {
-	t.Helper()
-	dir, err := os.MkdirTemp("", "mcpbox-servers-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := os.RemoveAll(dir); err != nil {
-			t.Error(err)
-		}
-	})
-	if err := os.Chmod(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if dir, err = filepath.EvalSymlinks(dir); err != nil {
-		t.Fatal(err)
-	}
-	return dir
-}
-
 // mcpbox is the program under test: $MCPBOX_BIN, or what `make build` made.
 func mcpbox(t *testing.T) string {
 	t.Helper()
-	return found(t, "MCPBOX_BIN", "../../bin/mcpbox", "make build")
+	return setup.Found(t, "MCPBOX_BIN", "../../bin/mcpbox", "make build")
 }
 
 // place is where the servers are: $MCPBOX_SERVERS, or what scripts/servers made.
 func place(t *testing.T) Place {
 	t.Helper()
-	dir := found(t, "MCPBOX_SERVERS", "../../build/servers", "scripts/servers")
+	dir := setup.Found(t, "MCPBOX_SERVERS", "../../build/servers", "scripts/servers")
 	p := Place{NPM: filepath.Join(dir, "servers"), Go: filepath.Join(dir, "go")}
 	for _, name := range []string{"chromium-headless-shell", "chromium"} {
 		if path, err := exec.LookPath(name); err == nil && p.Browser == "" {
@@ -153,31 +133,4 @@ func place(t *testing.T) Place {
 		}
 	}
 	return p
-}
-
-func found(t *testing.T, variable, path, fix string) string {
-	t.Helper()
-	if v := os.Getenv(variable); v != "" {
-		path = v
-	}
-	path, err := filepath.Abs(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	real, err := filepath.EvalSymlinks(path)
-	need(t, err == nil, fmt.Sprintf("%s is not there: type `%s`", path, fix))
-	return real
-}
-
-// need skips the test where this machine lacks something, or fails it where the
-// machine is meant to have everything.
-func need(t *testing.T, ok bool, what string) {
-	t.Helper()
-	switch {
-	case ok:
-	case os.Getenv("MCPBOX_REQUIRE") != "":
-		t.Fatal(what)
-	default:
-		t.Skip(what)
-	}
 }

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/mcpbox/mcpbox/integration/setup"
 	"github.com/mcpbox/mcpbox/policy"
 )
 
@@ -125,7 +126,7 @@ func sent(t *testing.T) traffic {
 
 // The counters go up for what they shall find.
 func TestSentCounts(t *testing.T) {
-	need(t, noNetwork == nil, "no network namespace of the test's own")
+	setup.Need(t, noNetwork == nil, "a network namespace of the test's own")
 	before := sent(t)
 	want := traffic{connections: 1}
 	for _, at := range []string{"127.0.0.1:1", "[::1]:1"} {

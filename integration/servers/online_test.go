@@ -8,6 +8,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/mcpbox/mcpbox/integration/setup"
 )
 
 // Public servers reach by name what the rules of their boxes allow, with clients
@@ -16,8 +18,8 @@ import (
 // a box, which shows that they do all of it, and that the origin hears it.
 func TestOnline(t *testing.T) {
 	box, p := mcpbox(t), place(t)
-	need(t, noNetwork == nil, "no network namespace of the test's own")
-	need(t, p.Browser != "", "no Chromium: install Debian's chromium-headless-shell")
+	setup.Need(t, noNetwork == nil, "a network namespace of the test's own")
+	setup.Need(t, p.Browser != "", "Chromium: install Debian's chromium-headless-shell")
 	rows := onlines()
 	var everything, allowed, names []string
 	for _, s := range rows {
@@ -157,7 +159,7 @@ func (r *onlineRun) inside(t *testing.T, s online, rules []string) {
 // home is a new one, with the origin's certificate in the project.
 func (r *onlineRun) home(t *testing.T) (p Place, home string) {
 	t.Helper()
-	home = filepath.Join(r.who.scratch(t), "home")
+	home = filepath.Join(setup.Scratch(t, "mcpbox-servers-"), "home")
 	p = r.place
 	p.Work = r.who.home(t, home)
 	if err := os.WriteFile(filepath.Join(p.Work, "origin.pem"), r.origin.pem, 0o644); err != nil {

@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"github.com/mcpbox/mcpbox/integration/netns"
+	"github.com/mcpbox/mcpbox/integration/setup"
 )
 
 // origin is the whole internet, for as long as a test lasts: each address is
@@ -47,7 +48,7 @@ func newOrigin(t *testing.T, names []string) *origin {
 		o.names[address] = name
 		hosts += fmt.Sprintf("%s %s %s.\n", address, name, name) // glibc looks for what was asked, dot and all
 	}
-	dir := accounts(t)[0].scratch(t)
+	dir := setup.Scratch(t, "mcpbox-servers-")
 	undo, err := netns.Furnish(dir, map[string]string{
 		"/etc/hosts":         hosts,
 		"/etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files\n",

@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/mcpbox/mcpbox/integration/setup"
 )
 
 // Every public server lists and does in the box what it lists and does bare,
@@ -23,7 +25,7 @@ func TestServersAnswerAsBare(t *testing.T) {
 		for _, s := range All() {
 			t.Run(who.name+"/"+s.ID, func(t *testing.T) {
 				t.Parallel()
-				need(t, !s.uses("{browser}") || p.Browser != "", "no Chromium: install Debian's chromium-headless-shell")
+				setup.Need(t, !s.uses("{browser}") || p.Browser != "", "Chromium: install Debian's chromium-headless-shell")
 				compare(t, who, s, p, box)
 			})
 		}
@@ -31,7 +33,7 @@ func TestServersAnswerAsBare(t *testing.T) {
 }
 
 func compare(t *testing.T, who account, s Server, p Place, box string) {
-	home := filepath.Join(who.scratch(t), "home")
+	home := filepath.Join(setup.Scratch(t, "mcpbox-servers-"), "home")
 	p.Work = filepath.Join(home, "project")
 	argv, env := s.Bare(p)
 	bare, bareTree, _ := observe(t, who, s, p, home, argv, env)
@@ -158,7 +160,7 @@ func timestamp(name string) string {
 func TestObserveSeesDifferences(t *testing.T) {
 	p := place(t)
 	who := accounts(t)[0]
-	home := filepath.Join(who.scratch(t), "home")
+	home := filepath.Join(setup.Scratch(t, "mcpbox-servers-"), "home")
 	p.Work = who.home(t, home)
 	s := Find("filesystem")
 	see := func(args ...string) *Observation {
@@ -166,7 +168,7 @@ func TestObserveSeesDifferences(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		path, err := exec.LookPath("node")
-		need(t, err == nil, "no node")
+		setup.Need(t, err == nil, "node")
 		seen, err := Observe(ctx, s, p, who.command(home, p.Work, path, args...), func() {})
 		if err != nil {
 			t.Fatal(err)

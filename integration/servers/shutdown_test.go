@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
+
+	"github.com/mcpbox/mcpbox/integration/setup"
 )
 
 // gone is how long a box may outlive its launcher or its host's interest: what
@@ -49,7 +51,7 @@ func TestWholeBoxIsGone(t *testing.T) {
 		for _, s := range stubborn() {
 			for how, end := range ends {
 				t.Run(fmt.Sprintf("%s/%s/%s", who.name, s.ID, how), func(t *testing.T) {
-					home := filepath.Join(who.scratch(t), "home")
+					home := filepath.Join(setup.Scratch(t, "mcpbox-servers-"), "home")
 					p.Work = who.home(t, home)
 					r := start(t, who, s, p, home, s.Boxed(box, p))
 					if last := stays[s.ID]; !slices.ContainsFunc(r.tree, func(p process) bool { return p.name == last }) || len(r.tree) < 3 {
@@ -76,7 +78,7 @@ func TestStubbornServersOutliveTheirStdin(t *testing.T) {
 	who := accounts(t)[0]
 	for _, s := range stubborn() {
 		t.Run(s.ID, func(t *testing.T) {
-			home := filepath.Join(who.scratch(t), "home")
+			home := filepath.Join(setup.Scratch(t, "mcpbox-servers-"), "home")
 			p.Work = who.home(t, home)
 			argv, env := s.Bare(p)
 			r := start(t, who, s, p, home, argv, env...)

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/mcpbox/mcpbox/integration/setup"
 )
 
 // Servers that write, edit, move and remove files answer in a box with staged
@@ -26,7 +28,7 @@ func TestStagedAsBare(t *testing.T) {
 }
 
 func compareStaged(t *testing.T, who account, s Server, p Place, box string) {
-	home := filepath.Join(who.scratch(t), "home")
+	home := filepath.Join(setup.Scratch(t, "mcpbox-servers-"), "home")
 	p.Work = filepath.Join(home, "project")
 	argv, env := s.Bare(p)
 	bare, bareTree, _ := observe(t, who, s, p, home, argv, env)
