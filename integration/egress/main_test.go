@@ -15,7 +15,11 @@ var lacking error
 
 func TestMain(m *testing.M) {
 	build := func(dir string) error { return setup.Programs(dir, "probe") }
-	lacking = netns.Inside("MCPBOX_EGRESS_INSIDE", build, func(dir string) int { return inside(m, dir) })
+	code, err := netns.Inside("MCPBOX_EGRESS_INSIDE", build, func(dir string) int { return inside(m, dir) })
+	if err == nil {
+		os.Exit(code)
+	}
+	lacking = err
 	os.Exit(m.Run())
 }
 

@@ -9,21 +9,13 @@ import (
 // Inside has a program of tests run in namespaces of its own. build, if there is
 // one, makes programs in a new directory, once, before that. inside runs the tests
 // and returns their exit status; it is called in the copy of the program for which
-// variable is set in the environment. Inside ends the program, unless this machine
-// lets nobody have namespaces: then it returns why.
-func Inside(variable string, build func(dir string) error, inside func(dir string) int) error {
+// variable is set in the environment. Inside returns that status, with which the
+// program is to end. An error is that this machine allows no namespaces.
+func Inside(variable string, build func(dir string) error, inside func(dir string) int) (int, error) {
 	flag.Parse()
 	if dir := os.Getenv(variable); dir != "" {
-		os.Exit(inside(dir))
+		return inside(dir), nil
 	}
-	code, err := outside(variable, build)
-	if err == nil {
-		os.Exit(code)
-	}
-	return err
-}
-
-func outside(variable string, build func(dir string) error) (int, error) {
 	dir, err := os.MkdirTemp("", "mcpbox-inside-")
 	if err != nil {
 		return 0, err

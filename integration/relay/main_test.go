@@ -17,6 +17,10 @@ var lacking error
 
 func TestMain(m *testing.M) {
 	build := func(dir string) error { return setup.Programs(dir, "peer") }
-	lacking = netns.Inside(insideVariable, build, func(string) int { return netns.Loopback(m.Run) })
+	code, err := netns.Inside(insideVariable, build, func(string) int { return netns.Loopback(m.Run) })
+	if err == nil {
+		os.Exit(code)
+	}
+	lacking = err
 	os.Exit(m.Run())
 }

@@ -14,6 +14,10 @@ var noNetwork error
 // clouds where they are. No test run does that to anybody: the tests run where
 // there is a loopback interface and nothing else.
 func TestMain(m *testing.M) {
-	noNetwork = netns.Inside("MCPBOX_SERVERS_INSIDE", nil, func(string) int { return netns.Loopback(m.Run) })
+	code, err := netns.Inside("MCPBOX_SERVERS_INSIDE", nil, func(string) int { return netns.Loopback(m.Run) })
+	if err == nil {
+		os.Exit(code)
+	}
+	noNetwork = err
 	os.Exit(m.Run())
 }
