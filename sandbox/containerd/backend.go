@@ -124,6 +124,10 @@ func (b *Backend) lower(spec *specs.Spec) (*lowered, string, error) {
 	if os.Geteuid() == 0 {
 		t.owner = ownerOnDisk
 	}
+	t.socket = func(path string) bool {
+		var st unix.Stat_t
+		return unix.Lstat(path, &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFSOCK
+	}
 	l, err := lower(spec, t)
 	return l, group, err
 }

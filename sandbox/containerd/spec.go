@@ -22,6 +22,9 @@ type target struct {
 	// is that they are the same.
 	owner func(source string) (owner, error)
 	runsc bool
+	// socket reports whether a file of the host is a socket. gVisor cannot cover one,
+	// and lets nobody connect to one (host-uds).
+	socket func(path string) bool
 }
 
 // lowered is a specification in words of an OCI runtime, and what has to be made
@@ -198,7 +201,7 @@ func (l *lowered) lowerMount(m specs.Mount, t target) error {
 	if (m.Type == "symlink" || m.Type == "file") && len(m.Options) > 0 {
 		return fmt.Errorf("a %s takes no options", m.Type)
 	}
-	if t.runsc && ofRunsc(m) {
+	if t.runsc && (ofRunsc(m) || m.Source == "/dev/null" && t.socket != nil && t.socket(at)) {
 		return nil
 	}
 	parent := l.under(at)
