@@ -56,13 +56,14 @@ would start.`,
 }
 
 func diagnose() []sandbox.Layer {
+	ofContainerd := checkContainerd() // first, as it may be another program's business, with all the rest
 	layers := new(native.Backend).Check()
 	host, own, err := openHost()
 	if err != nil {
 		return append(layers, sandbox.Layer{Name: "user", State: sandbox.Fatal, Detail: err.Error()})
 	}
 	layers = append(append(layers, checkJournal(own), checkRuns(own)), checkBox(host)...)
-	return append(layers, checkContainerd()...)
+	return append(layers, ofContainerd...)
 }
 
 func checkJournal(own dirs.Dirs) sandbox.Layer {
