@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -259,5 +260,36 @@ func TestMembers(t *testing.T) {
 	}
 	if err := a.Box.(*box).signal(b.PID(), unix.SIGKILL); err != nil || gone(b.PID()) {
 		t.Errorf("another box was hit, %v", err)
+	}
+}
+
+// A process that waits is not stopped: it would go on by itself.
+func TestStopped(t *testing.T) {
+	cmd := exec.Command("sleep", "600")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer cmd.Wait()
+	defer cmd.Process.Kill()
+	await := func(state byte) {
+		t.Helper()
+		for end := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
+			s, err := readStat(fmt.Sprintf("/proc/%d/stat", cmd.Process.Pid))
+			if err == nil && s.state == state {
+				return
+			}
+			if time.Now().After(end) {
+				t.Fatalf("its state is %c, %v; want %c", s.state, err, state)
+			}
+		}
+	}
+	if await('S'); stopped(cmd.Process.Pid) {
+		t.Error("it sleeps, and counts as stopped")
+	}
+	if err := cmd.Process.Signal(unix.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	if await('T'); !stopped(cmd.Process.Pid) {
+		t.Error("it is stopped, and does not count as that")
 	}
 }

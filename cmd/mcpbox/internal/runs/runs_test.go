@@ -2,6 +2,7 @@ package runs
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"net"
 	"os"
@@ -284,6 +285,13 @@ func TestKillReused(t *testing.T) {
 	for _, other := range []Process{{p.PID, p.Start - 1}, {p.PID, p.Start + 1}, {p.PID, 0}} {
 		if err := other.Kill(); err != nil {
 			t.Error(err)
+		}
+	}
+	// One that was killed is there until it is waited for, so its state tells.
+	for range 20 {
+		time.Sleep(5 * time.Millisecond)
+		if data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.PID)); err != nil || strings.Contains(string(data), ") Z ") {
+			t.Fatalf("it was killed: %s, %v", data, err)
 		}
 	}
 	for _, none := range []Process{{0, 1}, {-1, 1}, {1, 1}, {-p.PID, p.Start}} {
