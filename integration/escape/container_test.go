@@ -3,6 +3,7 @@ package escape
 import (
 	"bytes"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -21,6 +22,9 @@ func TestAttacksInContainers(t *testing.T) {
 	d := ctr.Start(t)
 	for _, runtime := range []string{"runc", "runsc"} {
 		t.Run(runtime, func(t *testing.T) {
+			if _, err := exec.LookPath(runtime); err != nil {
+				missing(t, runtime)
+			}
 			w := newWorld(t, false)
 			w.listen()
 			w.neighbour()
