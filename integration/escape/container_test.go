@@ -11,6 +11,7 @@ import (
 
 	"github.com/mcpbox/mcpbox/integration/ctr"
 	"github.com/mcpbox/mcpbox/integration/image"
+	"github.com/mcpbox/mcpbox/integration/setup"
 	"github.com/mcpbox/mcpbox/sandbox/containerd"
 )
 
@@ -22,9 +23,8 @@ func TestAttacksInContainers(t *testing.T) {
 	d := ctr.Start(t)
 	for _, runtime := range []string{"runc", "runsc"} {
 		t.Run(runtime, func(t *testing.T) {
-			if _, err := exec.LookPath(runtime); err != nil {
-				missing(t, runtime)
-			}
+			_, err := exec.LookPath(runtime)
+			setup.Need(t, err == nil, runtime)
 			w := newWorld(t, false)
 			w.listen()
 			w.neighbour()
@@ -159,7 +159,7 @@ func installed(t *testing.T, w *world) string {
 	w.must(os.Chmod(filepath.Dir(dir), 0o755))
 	for _, name := range []string{"mcpbox", "mcpbox-containerd"} {
 		if err := copyFile(filepath.Join(filepath.Dir(bin), name), filepath.Join(dir, name), 0o755); err != nil {
-			missing(t, "mcpbox-containerd, built beside mcpbox: "+err.Error()+"; make build")
+			setup.Need(t, false, "mcpbox-containerd, built beside mcpbox: "+err.Error()+"; make build")
 		}
 	}
 	return filepath.Join(dir, "mcpbox")
