@@ -6,6 +6,8 @@
 //
 //	MCPBOX_BIN                mcpbox, instead of one that is built here
 //	MCPBOX_LIMITS_PREBUILT    a directory with hog and mcpbox-layersoff; nothing is built
+//	MCPBOX_LIMITS_BEAT        how long the host may take to start a program (5s): more where
+//	                          processors are emulated by a busy machine
 //	MCPBOX_EXPECT_TIER        fail unless this is the tier that mcpbox picks here
 //
 // By themselves they take the tier that mcpbox picks, and those below it, which a

@@ -1,6 +1,7 @@
 package limits
 
 import (
+	"os"
 	"os/exec"
 	"testing"
 	"time"
@@ -8,11 +9,22 @@ import (
 
 // longestBeat is how long the host may take to start a program while somebody does
 // his worst, on a machine that has other things to do as well.
-const longestBeat = 5 * time.Second
+func longestBeat(t *testing.T) time.Duration {
+	text := os.Getenv("MCPBOX_LIMITS_BEAT")
+	if text == "" {
+		return 5 * time.Second
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
 
 // heartbeat starts a program of the host's over and over until the test ends, and
 // fails it if that takes too long.
 func heartbeat(t *testing.T) {
+	longest := longestBeat(t)
 	stop, done := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(done)
@@ -28,7 +40,7 @@ func heartbeat(t *testing.T) {
 			select {
 			case <-stop:
 				t.Logf("heartbeat: %d programs of the host's started meanwhile, the slowest in %v", beats, worst.Round(time.Millisecond))
-				if worst > longestBeat {
+				if worst > longest {
 					t.Errorf("the host took %v to start a program", worst)
 				}
 				return

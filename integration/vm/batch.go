@@ -51,7 +51,7 @@ func batch() []step.Step {
 	// A processor this slow must not be shared, or servers miss the time they are
 	// given to end in peace. Scripts that look at how fast something is are left out.
 	add(compiled(step.Session, "cmd/mcpbox", "-test.parallel=1", "-test.run="+
-		"^TestScript$/^(changes|freeze|kill)$|"+
+		"^TestScript$/^(changes|freeze|kill|limits|ps)$|"+
 		"^Test(NothingOutlivesTheLauncher|DaemonsEndWithTheServer|BoxEndsWhenLauncherIsKilled|KillHungLauncher|Frozen)"))
 	add(compiled(step.Session, "integration/escape", "-test.short", "-test.run="+
 		"^TestNeeds$/^boxed$|^Test(L3|L9|F1|F8|M2|P5|W5P)"))
@@ -75,7 +75,7 @@ func limits(place step.Place, tier sandbox.Tier) step.Step {
 		"^Test(Memory|CauseIsKept|ForksAndThreads|Processor|TimeOfKilled|KilledAnytime|Disk|Leftovers|FreezeWakers|Stuck|Require)$/^"+at+"$/^(private-1|forks|threads|write|kill|eof)$")
 	s.Name += "-" + string(place)
 	// What boxes write is to take room on a disk, and not memory, as in Debian's /tmp.
-	s.Env = append(s.Env, "MCPBOX_LIMITS_PREBUILT="+bin, "MCPBOX_EXPECT_TIER="+string(tier), "TMPDIR=/var/tmp")
+	s.Env = append(s.Env, "MCPBOX_LIMITS_PREBUILT="+bin, "MCPBOX_EXPECT_TIER="+string(tier), "TMPDIR=/var/tmp", "MCPBOX_LIMITS_BEAT=30s")
 	for _, test := range []string{"Memory/%s/private-1", "ForksAndThreads/%s/forks", "ForksAndThreads/%s/threads", "CauseIsKept/%s",
 		"Processor/%s", "TimeOfKilled/%s", "KilledAnytime/%s", "Disk/%s/write", "Leftovers/%s", "FreezeWakers/%s", "Stuck/%s/kill", "Stuck/%s/eof", "Require/%s"} {
 		s.Says = append(s.Says, "--- PASS: Test"+fmt.Sprintf(test, at)+" ")
