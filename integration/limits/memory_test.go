@@ -71,7 +71,9 @@ func TestSlowMeasure(t *testing.T) {
 		if code != 137 || !strings.HasPrefix(last.Reason, "killed: used ") || last.Limit != limit*mib {
 			t.Errorf("code %d, %+v, stdout %q, stderr %q", code, last, a.stdout.String(), a.stderr.String())
 		}
-		if taken > limit*(100+p.over())/100 {
+		// It is stopped again and again, and each time goes on for a few milliseconds
+		// more than it is given; without that it took twice the limit and more.
+		if taken > limit*(110+p.over())/100 {
 			t.Errorf("killed at %d MiB of %d", taken, limit)
 		}
 	})
