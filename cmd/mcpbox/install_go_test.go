@@ -67,6 +67,8 @@ func TestInstallGo(t *testing.T) {
 		t.Error(stdout, stderr, asked)
 	}
 
+	o.entries() // nothing is half there
+
 	// The store is made again, with the same to the last bit.
 	before := o.programs()
 	if err := os.RemoveAll(filepath.Join(o.home, "cache")); err != nil {
@@ -175,6 +177,7 @@ func TestInstallGoRefuses(t *testing.T) {
 			if code != exitFailure || !strings.Contains(stderr, "cannot install example.org/evil") || !strings.Contains(stderr, c.want) {
 				t.Errorf("code %d, %s\nwant %s", code, stderr, c.want)
 			}
+			o.entries() // nothing is half there
 			if o.programs() != "" {
 				t.Error(o.programs())
 			}

@@ -191,6 +191,9 @@ func (inv *invocation) installation(own dirs.Dirs, p *provided) (*installation, 
 		if in.again, err = packages.ReadLock(p.pin.LockFile()); err != nil {
 			return nil, fmt.Errorf("%s is pinned, but not in the store, and cannot be installed again: %w", p.pin.Name, err)
 		}
+		if (in.again.Go != nil) != (p.request.Kind == packages.Go) {
+			return nil, fmt.Errorf("%s: the lock of %s is of another kind; to pin anew, type: rm -r %s", inv.name, p.request, filepath.Dir(p.pin.LockFile()))
+		}
 		in.ran = p.pin.Scripts
 		if in.again.Digest(in.ran) != p.pin.Integrity {
 			return nil, fmt.Errorf("%s: the pin of %s does not fit its lock; to pin anew, type: rm -r %s", inv.name, p.request, filepath.Dir(p.pin.LockFile()))
