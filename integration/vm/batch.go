@@ -51,7 +51,7 @@ func batch() []step.Step {
 	// A processor this slow must not be shared, or servers miss the time they are
 	// given to end in peace. Scripts that look at how fast something is are left out.
 	add(compiled(step.Session, "cmd/mcpbox", "-test.parallel=1", "-test.run="+
-		"^TestScript$/^(changes|freeze|kill|limits|ps)$|"+
+		"^TestScript$/^(changes|freeze|kill|limits)$|"+
 		"^Test(NothingOutlivesTheLauncher|DaemonsEndWithTheServer|BoxEndsWhenLauncherIsKilled|KillHungLauncher|Frozen)"))
 	add(compiled(step.Session, "integration/escape", "-test.short", "-test.run="+
 		"^TestNeeds$/^boxed$|^Test(L3|L9|F1|F8|M2|P5|W5P)"))
