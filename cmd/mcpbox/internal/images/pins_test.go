@@ -75,7 +75,7 @@ func TestBadPins(t *testing.T) {
 // TestLock: one at a time; who waits says so once, and gives up with its context.
 func TestLock(t *testing.T) {
 	state := filepath.Join(t.TempDir(), "state")
-	unlock, err := Lock(t.Context(), state, func() { t.Error("waits for nobody") })
+	first, err := Lock(t.Context(), state, func() { t.Error("waits for nobody") })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,11 +87,11 @@ func TestLock(t *testing.T) {
 	waits := make(chan struct{})
 	go func() {
 		<-waits
-		unlock()
+		first()
 	}()
-	unlock, err = Lock(t.Context(), state, func() { close(waits) })
+	second, err := Lock(t.Context(), state, func() { close(waits) })
 	if err != nil {
 		t.Fatal(err)
 	}
-	unlock()
+	second()
 }
