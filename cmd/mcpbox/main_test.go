@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -25,11 +26,22 @@ func TestMain(m *testing.M) {
 	// First of all: this binary is also what runs as the stages of a box.
 	native.Init()
 	initContainerd()
-	testscript.Main(m, map[string]func(){
+	testscript.Main(attentive{m}, map[string]func(){
 		"mcpbox": func() {
 			os.Exit(execute(os.Args[1:], console{in: os.Stdin, out: os.Stdout, err: os.Stderr}))
 		},
 	})
+}
+
+// attentive runs tests whose commands hear SIGINT. What a shell starts in its
+// background ignores it, and so does all that is started from there.
+type attentive struct{ m *testing.M }
+
+func (a attentive) Run() int {
+	if signal.Ignored(syscall.SIGINT) {
+		signal.Notify(make(chan os.Signal, 1), syscall.SIGINT)
+	}
+	return a.m.Run()
 }
 
 // TestScript runs the command lines of testdata/script, each in a directory
