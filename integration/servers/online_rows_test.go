@@ -17,6 +17,7 @@ type online struct {
 	rules []string // what its box allows
 	asked []string // where its calls take it, "name:port"
 	late  []string // those of its Dials that wait until it is ended
+	hasty []string // those that it gives up within a second, on a busy machine before the first byte
 }
 
 // registry is where chrome-devtools looks for a newer version of itself.
@@ -51,7 +52,8 @@ func onlines() []online {
 		{Server: bare("elasticsearch", works("list_indices", args{"indexPattern": "*"})),
 			rules: []string{"es.example.org:443", "metadata.google.internal:80"},
 			asked: []string{"es.example.org:443"},
-			late:  []string{"127.0.0.1:4318"}},
+			late:  []string{"127.0.0.1:4318"},
+			hasty: []string{"metadata.google.internal:80", "100.100.100.200:80", "169.254.169.254:80"}},
 		{Server: Server{ID: "mcp-remote", Argv: []string{module(".bin/mcp-remote"), "https://mcp.linear.app/mcp"}, Calls: []Call{works("greet", nil)}},
 			rules: []string{"mcp.linear.app:443"}, asked: []string{"mcp.linear.app:443"}},
 		{Server: Server{ID: "redis", Argv: []string{module(".bin/mcp-server-redis"), "redis://redis.example.org:6379"}, Calls: []Call{works("get", args{"key": "box"})}},

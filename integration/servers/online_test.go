@@ -78,13 +78,23 @@ func (r *onlineRun) part(t *testing.T, name string, rows []online, want []string
 	opened, spoken, _ := r.origin.heard()
 	slices.Sort(want)
 	same(t, name+": where connections came", want, opened)
-	same(t, name+": whom their first bytes name", want, spoken)
+	var hasty []string
+	for _, s := range rows {
+		hasty = append(hasty, s.hasty...)
+	}
+	patient := func(list []string) []string {
+		return slices.DeleteFunc(slices.Clone(list), func(at string) bool { return slices.Contains(hasty, at) })
+	}
+	same(t, name+": whom their first bytes name", patient(want), patient(spoken))
 }
 
 // outside runs s without a box.
 func (r *onlineRun) outside(t *testing.T, s online) {
 	heard := func(at string) bool {
-		_, spoken, _ := r.origin.heard()
+		opened, spoken, _ := r.origin.heard()
+		if slices.Contains(s.hasty, at) {
+			return slices.Contains(opened, at)
+		}
 		return slices.Contains(spoken, at)
 	}
 	var seen *Observation
