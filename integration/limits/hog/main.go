@@ -214,9 +214,9 @@ func forks(total *atomic.Int64) {
 // threads starts as many as it can.
 func threads(total *atomic.Int64) {
 	for range 100_000 {
-		total.Add(1)
 		go func() {
 			runtime.LockOSThread()
+			total.Add(1) // there is a thread: this runs
 			unix.Pause()
 		}()
 		time.Sleep(100 * time.Microsecond)
