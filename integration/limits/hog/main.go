@@ -217,7 +217,9 @@ func threads(total *atomic.Int64) {
 		go func() {
 			runtime.LockOSThread()
 			total.Add(1) // there is a thread: this runs
-			unix.Pause()
+			for {
+				unix.Pause() // until a signal, such as the runtime's own; ended, it would be counted again
+			}
 		}()
 		time.Sleep(100 * time.Microsecond)
 	}
