@@ -6,6 +6,7 @@ import (
 	"os"
 
 	"github.com/mcpbox/mcpbox/sandbox"
+	"github.com/mcpbox/mcpbox/sandbox/internal/rights"
 	"github.com/mcpbox/mcpbox/sandbox/native/internal/wire"
 	"golang.org/x/sys/unix"
 )
@@ -86,17 +87,17 @@ func (b *box) receive(fds []int, files []*os.File) error {
 	if err != nil {
 		return err
 	}
-	var rights []int
+	var sent []int
 	var failed error
 	err = conn.Read(func(fd uintptr) bool {
 		var some []int
-		some, failed = wire.ReceiveRights(int(fd), wire.TypeRights, count-len(rights))
-		rights = append(rights, some...)
+		some, failed = rights.Receive(int(fd), wire.TypeRights, count-len(sent))
+		sent = append(sent, some...)
 		return failed != unix.EAGAIN
 	})
 	for i, fd := range fds {
-		if fd >= 0 && len(rights) > 0 {
-			files[i], rights = os.NewFile(uintptr(rights[0]), "from the box"), rights[1:]
+		if fd >= 0 && len(sent) > 0 {
+			files[i], sent = os.NewFile(uintptr(sent[0]), "from the box"), sent[1:]
 		}
 	}
 	return errors.Join(err, failed)

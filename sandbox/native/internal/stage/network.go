@@ -5,6 +5,7 @@ import (
 	"os"
 
 	"github.com/mcpbox/mcpbox/sandbox/internal/netns"
+	"github.com/mcpbox/mcpbox/sandbox/internal/rights"
 	"github.com/mcpbox/mcpbox/sandbox/native/internal/wire"
 	"golang.org/x/sys/unix"
 )
@@ -44,7 +45,7 @@ func handOver(control *os.File, fds []int) error {
 	t, _, err := wire.Receive(control)
 	if err == nil && t == wire.TypeSend {
 		// The machine lets nobody take a descriptor (Yama, ptrace_scope 3).
-		if err = wire.SendRights(wire.FDControl, wire.TypeRights, made); err == nil {
+		if err = rights.Send(wire.FDControl, wire.TypeRights, made); err == nil {
 			t, _, err = wire.Receive(control)
 		}
 	}
