@@ -19,6 +19,9 @@
 // splices one loopback to another, and slirp4netns. Either is left out where it
 // is not installed, or may not open /dev/net/tun.
 //
+// One table is root's, of servers in images: beside ctr, the command line of
+// containerd, with the same image.
+//
 // `make bench` calls it, as an ordinary user with an empty home. On a machine
 // with more than two processors it keeps to the first two.
 package main

@@ -15,6 +15,7 @@ func main() {
 	flag.StringVar(&b.relayNPM, "relays", "", "`directory` whose node_modules has supergateway and mcp-remote")
 	flag.IntVar(&b.runs, "runs", 100, "how often to start `true`, and a fifth as often a server, or half as often a package")
 	flag.IntVar(&b.crowd, "crowd", 100, "how many boxes at once")
+	flag.BoolVar(&b.root, "root", false, "measure what only root can, and nothing else")
 	flag.StringVar(&b.only, "only", "", "measure the parts whose names contain this `text`")
 	pong := flag.Bool("pong", false, "be the server that is measured: answer every line")
 	world := flag.Bool("origin", false, "be what that server connects to")
@@ -41,6 +42,7 @@ type bench struct {
 	npm, relayNPM string
 	runs, crowd   int
 	only          string
+	root          bool
 
 	self string // this program, also the server that answers every line
 	work string // the declared directory
@@ -48,7 +50,7 @@ type bench struct {
 
 	processors int
 
-	jailed, packages, relay, network table
+	jailed, packages, containered, relay, network table
 }
 
 func (b *bench) run() error {
@@ -78,20 +80,22 @@ func (b *bench) run() error {
 	for _, part := range []struct {
 		name    string
 		measure func() error
+		root    bool
 	}{
-		{"starting true", b.startTrue},
-		{"starting a server", b.startServer},
-		{"packages: npx", b.runners},
-		{"a crowd", b.manyAtOnce},
-		{"the relay: round trips", b.roundTrips},
-		{"the relay: long results", b.throughput},
-		{"the relay: a steady stream", b.steadily},
-		{"the relay: a million messages", b.endlessly},
-		{"the network: downloads", b.overNetwork((*network).downloads)},
-		{"the network: connections", b.overNetwork((*network).connects)},
-		{"the network: a crowd of them", b.overNetwork((*network).crowds)},
+		{"starting true", b.startTrue, false},
+		{"starting a server", b.startServer, false},
+		{"packages: npx", b.runners, false},
+		{"containers", b.containers, true},
+		{"a crowd", b.manyAtOnce, false},
+		{"the relay: round trips", b.roundTrips, false},
+		{"the relay: long results", b.throughput, false},
+		{"the relay: a steady stream", b.steadily, false},
+		{"the relay: a million messages", b.endlessly, false},
+		{"the network: downloads", b.overNetwork((*network).downloads), false},
+		{"the network: connections", b.overNetwork((*network).connects), false},
+		{"the network: a crowd of them", b.overNetwork((*network).crowds), false},
 	} {
-		if !strings.Contains(part.name, b.only) {
+		if part.root != b.root || !strings.Contains(part.name, b.only) {
 			continue
 		}
 		fmt.Fprintf(os.Stderr, "bench: %s ...\n", part.name)

@@ -69,10 +69,14 @@ func (t *table) add(what, goal string, columns []string, compared string, met bo
 
 // print writes the tables, with what is needed to read them.
 func (b *bench) print(w io.Writer) {
+	if len(b.jailed.rows)+len(b.packages.rows)+len(b.containered.rows)+len(b.relay.rows)+len(b.network.rows) == 0 {
+		return
+	}
 	fmt.Fprintf(w, "\n%s, TCP by %s, %d processors in use, load %s before the start, uid %d; %s; %s\n",
 		kernel(), congestion(), b.processors, b.load, os.Geteuid(), version("bwrap", "--version"), version("node", "--version"))
 	b.jailed.print(w)
 	b.packages.print(w)
+	b.containered.print(w)
 	b.relay.print(w)
 	b.network.print(w)
 }
