@@ -1,12 +1,14 @@
 package limits
 
 import (
+	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"sync"
 	"testing"
+
+	"github.com/mcpbox/mcpbox/integration/setup"
 )
 
 // comm is the name of hog's processes, which no other test's have that runs meanwhile.
@@ -22,44 +24,17 @@ var build = sync.OnceValues(func() (*programs, error) {
 		return nil, err
 	}
 	p := &programs{dir, filepath.Join(dir, comm), filepath.Join(dir, "mcpbox"), filepath.Join(dir, "mcpbox-layersoff")}
-	if err := os.Chmod(dir, 0o755); err != nil {
+	if err := errors.Join(os.Chmod(dir, 0o755), setup.Launcher(p.mcpbox)); err != nil {
 		return p, err
 	}
-	prebuilt := os.Getenv("MCPBOX_LIMITS_PREBUILT")
-	for _, b := range []struct{ out, have, pkg, tags, cgo string }{
-		{p.hog, in(prebuilt, "hog"), "./hog", "", "0"},
-		{p.layersoff, in(prebuilt, "mcpbox-layersoff"), "../../cmd/mcpbox", "layersoff", "1"},
-		{p.mcpbox, os.Getenv("MCPBOX_BIN"), "../../cmd/mcpbox", "", "1"},
-	} {
-		if b.have != "" {
-			err = copyFile(b.have, b.out)
-		} else {
-			cmd := exec.Command("go", "build", "-p", "2", "-tags", b.tags, "-o", b.out, b.pkg)
-			cmd.Env = append(os.Environ(), "CGO_ENABLED="+b.cgo)
-			cmd.Stderr = os.Stderr
-			err = cmd.Run()
-		}
-		if err != nil {
-			return p, err
-		}
+	if prebuilt := os.Getenv("MCPBOX_LIMITS_PREBUILT"); prebuilt != "" {
+		p.layersoff = filepath.Join(prebuilt, "mcpbox-layersoff")
+		hog, err := os.ReadFile(filepath.Join(prebuilt, "hog"))
+		return p, errors.Join(err, os.WriteFile(p.hog, hog, 0o755)) // under its own name
 	}
-	return p, nil
+	return p, errors.Join(setup.Build(p.hog, "./hog", "CGO_ENABLED=0"),
+		setup.Build(p.layersoff, "../../cmd/mcpbox", "GOFLAGS=-tags=layersoff"))
 })
-
-func in(dir, name string) string {
-	if dir == "" {
-		return ""
-	}
-	return filepath.Join(dir, name)
-}
-
-func copyFile(from, to string) error {
-	b, err := os.ReadFile(from)
-	if err == nil {
-		err = os.WriteFile(to, b, 0o755)
-	}
-	return err
-}
 
 func TestMain(m *testing.M) {
 	code := m.Run()
@@ -72,8 +47,5 @@ func TestMain(m *testing.M) {
 // lack ends a test that needs something this machine does not have.
 func lack(t *testing.T, what string) {
 	t.Helper()
-	if os.Getenv("MCPBOX_REQUIRE") != "" {
-		t.Fatalf("needs %s", what)
-	}
-	t.Skipf("needs %s", what)
+	setup.Need(t, false, what)
 }

@@ -2,6 +2,7 @@ package limits
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -11,6 +12,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/mcpbox/mcpbox/integration/setup"
 	"golang.org/x/sys/unix"
 )
 
@@ -85,22 +87,13 @@ func (p place) pick(t *testing.T) string {
 // home is a new directory of the place's user.
 func home(t *testing.T, p place) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "mcpbox-limits-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
+	dir := setup.Scratch(t, "mcpbox-limits-")
 	if err := os.Mkdir(filepath.Join(dir, "out"), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	for _, d := range []string{dir, filepath.Join(dir, "out")} {
-		if err := os.Chmod(d, 0o755); err != nil {
+		if err := errors.Join(os.Chmod(d, 0o755), os.Chown(d, p.uid, p.uid)); err != nil {
 			t.Fatal(err)
-		}
-		if p.uid != os.Getuid() {
-			if err := os.Chown(d, p.uid, p.uid); err != nil {
-				t.Fatal(err)
-			}
 		}
 	}
 	return dir

@@ -27,5 +27,6 @@
 // `make test-vm` calls it. From nothing it has taken twelve minutes on two busy
 // processors, and two less once the disk was there: QEMU's processor time, which the
 // summary gives for each step, says what a step costs, however busy the machine is.
-// By hand, after that: build/vm/host -image build/vm/trixie -run PATTERN.
+// By hand, after that: build/vm/host -image build/vm/trixie -run PATTERN; with
+// -emulate as where there is no KVM.
 package main

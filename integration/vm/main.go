@@ -20,14 +20,15 @@ func main() {
 	npm := flag.String("npm", "build/servers/demo", "the `directory` whose node_modules has server-filesystem")
 	deadline := flag.Duration("deadline", 25*time.Minute, "how long the guest may run")
 	only := flag.String("run", "", "run the steps whose names match this `pattern`")
+	emulate := flag.Bool("emulate", false, "go without KVM, as on machines that have none")
 	flag.Parse()
-	if err := run(*image, *mcpbox, *npm, *only, *deadline); err != nil {
+	if err := run(*image, *mcpbox, *npm, *only, *deadline, *emulate); err != nil {
 		fmt.Fprintln(os.Stderr, "vm:", err)
 		os.Exit(1)
 	}
 }
 
-func run(image, mcpbox, npm, only string, deadline time.Duration) error {
+func run(image, mcpbox, npm, only string, deadline time.Duration, emulate bool) error {
 	began := time.Now()
 	wanted, err := regexp.Compile(only)
 	if err != nil {
@@ -46,7 +47,7 @@ func run(image, mcpbox, npm, only string, deadline time.Duration) error {
 	fmt.Printf("compiled and packed in %.0f s\n", time.Since(began).Seconds())
 
 	r := newReport(os.Stdout, steps, m.spent)
-	err = bootAny(m, deadline, r.take)
+	err = bootAny(m, deadline, emulate, r.take)
 	fmt.Println()
 	if !r.summary() {
 		err = errors.Join(err, errors.New("steps have failed"))
@@ -94,11 +95,11 @@ func prepare(m *machine, mcpbox, npm string, steps []step.Step, dir string) erro
 	return os.WriteFile(m.initrd, packed, 0o644)
 }
 
-// bootAny boots with KVM if it works here, else with emulation, and once more if
-// the guest has not come up: no step is run twice.
-func bootAny(m *machine, deadline time.Duration, each func(step.Event)) error {
+// bootAny boots with KVM if it works here and is wanted, else with emulation, and
+// once more if the guest has not come up: no step is run twice.
+func bootAny(m *machine, deadline time.Duration, emulate bool, each func(step.Event)) error {
 	ways := []string{"tcg", "tcg"}
-	if f, err := os.OpenFile("/dev/kvm", os.O_RDWR, 0); err == nil {
+	if f, err := os.OpenFile("/dev/kvm", os.O_RDWR, 0); err == nil && !emulate {
 		f.Close()
 		ways = append([]string{"kvm"}, ways...)
 	}
