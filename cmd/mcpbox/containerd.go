@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"time"
 
@@ -15,6 +17,7 @@ import (
 	"github.com/mcpbox/mcpbox/policy"
 	"github.com/mcpbox/mcpbox/sandbox"
 	"github.com/mcpbox/mcpbox/sandbox/containerd"
+	"github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/spf13/cobra"
 )
 
@@ -24,7 +27,8 @@ const withContainerd = true
 // containerdEngine runs images.
 type containerdEngine struct {
 	*containerd.Backend
-	image *containerd.Image
+	image   *containerd.Image
+	started func() // undoes what ready has done
 }
 
 // openContainerd connects to containerd for a server.
@@ -33,7 +37,7 @@ func openContainerd(inv *invocation) (engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &containerdEngine{Backend: &containerd.Backend{Client: client, Runtime: string(inv.said.RuntimeName())}}, nil
+	return &containerdEngine{Backend: &containerd.Backend{Client: client, Runtime: string(inv.said.RuntimeName()), CacheDir: filepath.Join(inv.dirs.Cache, "filters")}}, nil
 }
 
 // provide finds the image that the server is pinned to. The first time it fetches
@@ -136,7 +140,25 @@ func pull(ctx context.Context, client *containerd.Client, c console, who, ref, d
 	return im, err
 }
 
-func (e *containerdEngine) ready() {}
+// startMemory is more than a start takes.
+const startMemory = 64 << 20
+
+// ready has no garbage collected until the box is there: the heap is so small that
+// the collector would have begun again and again, and each time all that the start
+// waits for would have waited for it.
+func (e *containerdEngine) ready() {
+	percent, limit := debug.SetGCPercent(-1), debug.SetMemoryLimit(startMemory)
+	e.started = func() {
+		debug.SetGCPercent(percent)
+		debug.SetMemoryLimit(limit)
+	}
+}
+
+// Start implements [sandbox.Backend].
+func (e *containerdEngine) Start(ctx context.Context, spec *specs.Spec, network *sandbox.Network) (sandbox.Box, error) {
+	defer e.started()
+	return e.Backend.Start(ctx, spec, network)
+}
 
 func (e *containerdEngine) program(inv *invocation, p *prepared, _, _ *policy.Policy) (policy.Program, error) {
 	prog := policy.Program{Image: policyImage(inv.said.Image.Value, e.image), Argv: inv.argv}

@@ -35,6 +35,9 @@ type Backend struct {
 	// Init is the program to use as PID 1, static, for binaries that do not embed
 	// it.
 	Init string
+	// CacheDir keeps compiled filters; "" compiles them for every start. No box may
+	// write there.
+	CacheDir string
 }
 
 var _ sandbox.Backend = (*Backend)(nil)
@@ -53,6 +56,11 @@ func (b *Backend) Start(ctx context.Context, spec *specs.Spec, network *sandbox.
 	}
 	if err := l.identify(ctx); err != nil {
 		return nil, err
+	}
+	if l.plan.Kernel {
+		if l.plan.Filter, err = native.CompileFilter(spec.Linux.Seccomp, b.CacheDir); err != nil {
+			return nil, err
+		}
 	}
 	program, err := b.program()
 	if err != nil {

@@ -21,9 +21,9 @@
 //
 //	launcher     host       lowers the specification, keeps the journal, relays
 //	   │ gRPC
-//	containerd → shim → runc or runsc: namespaces, mounts, cgroups, filter
+//	containerd → shim → runc or runsc: namespaces, mounts, cgroups
 //	   ▼
-//	PID 1        container  looks at what it is in, then only reaps
+//	PID 1        container  installs the filter, looks at what it is in, then only reaps
 //	   │ fork
 //	   ▼
 //	the server

@@ -29,7 +29,7 @@ func (x *box) Layers() []sandbox.Layer {
 	return []sandbox.Layer{
 		container,
 		{Name: "namespaces", State: sandbox.Enforced, Detail: "user, mount, pid, network, ipc, uts, cgroup; no capability, no new privileges"},
-		{Name: "seccomp", State: sandbox.Enforced, Detail: "installed by the runtime, seen in force by PID 1"},
+		{Name: "seccomp", State: sandbox.Enforced, Detail: "installed by PID 1 for itself and the program"},
 		{Name: "landlock", State: sandbox.Missing, Detail: "not in containers"},
 		limits,
 	}

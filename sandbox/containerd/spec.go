@@ -126,6 +126,11 @@ func (l *lowered) enter(network string) {
 func (l *lowered) lowerLinux(in *specs.Linux, t target) *specs.Linux {
 	linux := *in
 	linux.CgroupsPath = "/" + t.cgroup
+	// PID 1 installs the filter, which has been compiled once and not, as a runtime
+	// does it, for every start.
+	if !t.runsc {
+		linux.Seccomp = nil
+	}
 	linux.Namespaces = slices.Clone(in.Namespaces)
 	// A runtime wants to be root inside for as long as it builds the box. That is
 	// nobody on the host, too.

@@ -119,8 +119,8 @@ func sameProcess(t *testing.T, asked *specs.Spec, l *lowered) {
 func sameLinux(t *testing.T, asked *specs.Linux, l *lowered) {
 	t.Helper()
 	got := l.spec.Linux
-	if !reflect.DeepEqual(asked.Seccomp, got.Seccomp) || len(got.Seccomp.Flags) > 0 {
-		t.Error("the filter differs")
+	if got.Seccomp != nil || !l.plan.Kernel {
+		t.Error("the filter is PID 1's to install, and the runtime is asked for one")
 	}
 	// What runc covers by default, and containers have at all.
 	for _, path := range []string{"/proc/acpi", "/proc/asound", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug", "/proc/scsi"} {

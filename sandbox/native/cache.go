@@ -15,6 +15,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// CompileFilter makes the program of a filter (seccomp(2)), an array of struct
+// sock_filter, for a backend that installs it itself. A directory for cacheDir is as in
+// [Backend.CacheDir].
+func CompileFilter(s *specs.LinuxSeccomp, cacheDir string) ([]byte, error) {
+	return filterCache{cacheDir}.compile(s)
+}
+
 // filterCache keeps compiled programs in a directory that no box can write to,
 // by a digest of all that goes into them. It is only a shortcut: what is not
 // there, or not whole, is compiled.

@@ -120,6 +120,13 @@ func (in *inside) start() (pid int, failure *Failure) {
 		return 0, fail("plan", "", errFrame)
 	}
 	plan := order.Plan
+	if plan.Filter != nil {
+		// All threads have the same, so that it does not matter which one starts the
+		// program.
+		if err := process.InstallFilter(plan.Filter, unix.SECCOMP_FILTER_FLAG_TSYNC); err != nil {
+			return 0, fail("seccomp", "", err)
+		}
+	}
 	if failure := plan.check(); failure != nil {
 		return 0, failure
 	}

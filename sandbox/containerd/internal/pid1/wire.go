@@ -48,6 +48,9 @@ type Plan struct {
 	Cwd       string
 	Links     []Link  // in file systems that are empty at first
 	Checks    []Check // of mounts
+	// Filter is the program of the filter that PID 1 installs before all else, for
+	// itself and for what it starts. Without one there has to be one already.
+	Filter []byte `json:",omitempty"`
 	// Kernel is whether the kernel inside is the host's, whose own word is taken
 	// for what confines this process. With gVisor's, which has less to say, this
 	// process is root inside, and only the program is the box's user.

@@ -1,10 +1,7 @@
 package stage
 
 import (
-	"errors"
-	"runtime"
-	"unsafe"
-
+	"github.com/mcpbox/mcpbox/sandbox/internal/process"
 	"golang.org/x/sys/unix"
 )
 
@@ -48,32 +45,10 @@ func dropCapabilities() error {
 	return nil
 }
 
-// installFilter loads a seccomp filter for this thread, or with
-// SECCOMP_FILTER_FLAG_TSYNC for the whole process.
+// installFilter loads a seccomp filter, as process.InstallFilter does.
 func installFilter(program []byte, flags uintptr) error {
-	fprog, err := sockFprog(program)
-	if err != nil {
+	if err := process.InstallFilter(program, flags); err != nil {
 		return fail("seccomp", "", err)
 	}
-	n, _, errno := unix.RawSyscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, flags, uintptr(unsafe.Pointer(fprog)))
-	runtime.KeepAlive(program)
-	if errno != 0 {
-		return fail("seccomp", "", errno)
-	}
-	if n != 0 {
-		return fail("seccomp", "", errors.New("a thread could not be synchronised"))
-	}
 	return nil
-}
-
-// sockFprog points a struct sock_fprog at a raw array of struct sock_filter.
-func sockFprog(program []byte) (*unix.SockFprog, error) {
-	const size = int(unsafe.Sizeof(unix.SockFilter{}))
-	if len(program) == 0 || len(program)%size != 0 || len(program)/size > unix.BPF_MAXINSNS {
-		return nil, errors.New("malformed filter")
-	}
-	return &unix.SockFprog{
-		Len:    uint16(len(program) / size),
-		Filter: (*unix.SockFilter)(unsafe.Pointer(&program[0])),
-	}, nil
 }
