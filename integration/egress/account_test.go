@@ -17,6 +17,7 @@ type account struct {
 	name string
 	uid  int // -1: whoever runs the test
 	home string
+	in   *container // what its boxes are; nil is native
 }
 
 // ordinary is an unprivileged user: whoever runs the test, or, if that is root,
@@ -105,9 +106,16 @@ func (a account) give(t *testing.T, path string) {
 	}
 }
 
+// file is the path that a file of the world has in a's boxes.
+func (a account) file(w *world, name string) string {
+	if a.in != nil {
+		return "/opt/" + name
+	}
+	return w.file(name)
+}
+
 // variables tell clients which certificates to trust.
-func (w *world) variables() []string {
-	ca := w.file("ca.pem")
+func variables(ca string) []string {
 	return []string{"SSL_CERT_FILE=" + ca, "CURL_CA_BUNDLE=" + ca, "GIT_SSL_CAINFO=" + ca, "NODE_EXTRA_CA_CERTS=" + ca}
 }
 
@@ -122,7 +130,7 @@ func (a account) command(w *world, args ...string) *exec.Cmd {
 	if a.home == "" {
 		cmd.Dir = "/"
 	}
-	cmd.Env = append(w.variables(),
+	cmd.Env = append(variables(w.file("ca.pem")),
 		"PATH=/usr/local/bin:/usr/bin:/bin", "LANG=C.UTF-8", "HOME="+a.home, "TMPDIR="+filepath.Join(a.home, "tmp"))
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: unix.SIGKILL}
 	if a.uid >= 0 {

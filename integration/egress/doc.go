@@ -17,7 +17,10 @@
 //
 // As root the tests run each row as a user whom nobody else is, and as root; as
 // anybody else they make the namespaces inside a user namespace and run the rows
-// as that user. They obey
+// as that user. As root they also run rows in containers, of an image with the
+// clients in it, with runc and with gVisor's runsc: what comes of a row there that
+// does not come of it in a native box stands in one table (containers_test.go).
+// They obey
 //
 //	MCPBOX_BIN      the launcher to test, instead of one built here
 //	MCPBOX_SERVERS  where scripts/test installed other versions of Node.js

@@ -37,13 +37,13 @@ func listening(t *testing.T) []string {
 
 // T-E13: the launcher listens to nobody on the host.
 func TestNoListeners(t *testing.T) {
-	eachAccount(t, func(t *testing.T, w *world, a account) {
+	eachBox(t, func(t *testing.T, w *world, a account) {
 		before := listening(t)
 		if !slices.ContainsFunc(before, func(s string) bool { return strings.HasPrefix(s, "tcp 0100007F:1F41") }) {
 			t.Fatalf("127.0.0.1:8001 is not among %q: this sees nothing", before)
 		}
 		r := row{rules: []string{"tcp://good.example.com:7000", "*.cdn.example.net:443", "10.20.0.0/16:80"}}
-		cmd, journal := w.box(t, a, r, w.file("probe"), "hold", "good.example.com:7000")
+		cmd, journal := w.box(t, a, r, a.file(w, "probe"), "hold", "good.example.com:7000")
 		s := start(t, cmd)
 		s.line()
 		if during := listening(t); !slices.Equal(before, during) {
@@ -57,27 +57,30 @@ func TestNoListeners(t *testing.T) {
 // E15: what the server listens on is its own. Neither the host nor another box
 // reaches it, at any address.
 func TestNotPublished(t *testing.T) {
-	eachAccount(t, func(t *testing.T, w *world, a account) {
-		serve := []string{w.file("probe"), "serve", "0.0.0.0:4321"}
-		dial := []string{w.file("probe"), "dial", "tcp", "127.0.0.1:4321", hostLAN + ":4321", "0.0.0.0:4321"}
+	eachBox(t, func(t *testing.T, w *world, a account) {
+		serve := []string{"{probe}", "serve", "0.0.0.0:4321"}
+		dial := []string{"{probe}", "dial", "tcp", "127.0.0.1:4321", hostLAN + ":4321", "0.0.0.0:4321"}
+		host := a // as whom, but in no box
+		host.in = nil
 		const refused = "ECONNREFUSED ECONNREFUSED ECONNREFUSED"
 
-		bare := start(t, a.command(w, serve...))
+		bare := start(t, a.command(w, w.args(t, host, serve, "")...))
 		bare.line()
-		if got := run(t, a.command(w, dial...)); got.outcome() != "connected connected connected" {
+		outside := w.args(t, host, dial, "")
+		if got := run(t, a.command(w, outside...)); got.outcome() != "connected connected connected" {
 			t.Errorf("bare: %q", got.outcome())
 		}
 		bare.end()
 
-		cmd, journal := w.box(t, a, row{rules: []string{"good.example.com:443"}}, serve...)
+		cmd, journal := w.box(t, a, row{rules: []string{"good.example.com:443"}}, w.args(t, a, serve, "")...)
 		s := start(t, cmd)
 		if line := s.line(); line != "4321" {
 			t.Fatalf("%q: %s", line, s.stderr())
 		}
-		if got := run(t, a.command(w, dial...)); got.outcome() != refused {
+		if got := run(t, a.command(w, outside...)); got.outcome() != refused {
 			t.Errorf("from the host: %q", got.outcome())
 		}
-		other, _ := w.box(t, a, row{}, dial...)
+		other, _ := w.box(t, a, row{}, w.args(t, a, dial, "")...)
 		if got := run(t, other); got.outcome() != refused {
 			t.Errorf("from another box: %q", got.outcome())
 		}
@@ -105,7 +108,7 @@ func TestRights(t *testing.T) {
 // TestRecords looks at a journal in full: what was connected, with how much, and
 // why what was refused was.
 func TestRecords(t *testing.T) {
-	eachAccount(t, func(t *testing.T, w *world, a account) {
+	eachBox(t, func(t *testing.T, w *world, a account) {
 		r := row{rules: []string{"good.example.com:80", "*.cdn.example.net:443"}, run: []string{"sh", "-c",
 			"curl -sS -o /dev/null http://good.example.com/bytes/1000; {probe} dial tcp good.example.com:22 a.cdn.example.net:80 [2606:4700::1]:443; curl -sS -o /dev/null --connect-to good.example.com:443:a.cdn.example.net:443 https://good.example.com/; true"}}
 		got := w.boxed(t, a, r, "")

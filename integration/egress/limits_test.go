@@ -14,7 +14,7 @@ const mostGrowth = 48 << 20
 // memory the launcher had at most.
 func watched(t *testing.T, w *world, a account, r row) (ran, int64) {
 	t.Helper()
-	cmd, journal := w.box(t, a, r, w.args(t, r.run, newSecret())...)
+	cmd, journal := w.box(t, a, r, w.args(t, a, r.run, newSecret())...)
 	s := start(t, cmd)
 	stop, peak := make(chan struct{}), make(chan int64)
 	go func() {
@@ -73,7 +73,7 @@ func TestFlood(t *testing.T) {
 // T-E10: there is a most of connections at once, each costs little, and the end
 // of some makes room for others.
 func TestMany(t *testing.T) {
-	eachAccount(t, func(t *testing.T, w *world, a account) {
+	eachBox(t, func(t *testing.T, w *world, a account) {
 		before := idle(t, w, a)
 		r := row{rules: []string{"tcp://good.example.com:7000"}, run: []string{"{probe}", "many", "good.example.com:7000", "700"}}
 		got, peak := watched(t, w, a, r)
@@ -123,7 +123,7 @@ func TestWander(t *testing.T) {
 	eachAccount(t, func(t *testing.T, w *world, a account) {
 		r := row{rules: []string{"tcp://*.cdn.example.net:7000", "good.example.com:443"},
 			run: []string{"sh", "-c", "{probe} wander 600 7000 cdn.example.net; {probe} get https://good.example.com/"}}
-		bare := run(t, a.command(w, w.args(t, r.run, "")...))
+		bare := run(t, a.command(w, w.args(t, a, r.run, "")...))
 		if !strings.HasPrefix(bare.outcome(), "600 ") {
 			t.Fatalf("bare: %q", bare.outcome())
 		}

@@ -55,10 +55,10 @@ func (w *world) rewind() {
 	w.watch.forget()
 }
 
-// args fills in the words of a row.
-func (w *world) args(t *testing.T, list []string, secret string) []string {
+// args fills in the words of a row, for a box of a's.
+func (w *world) args(t *testing.T, a account, list []string, secret string) []string {
 	t.Helper()
-	replace := strings.NewReplacer("{probe}", w.file("probe"), "{ca}", w.file("ca.pem"), "{secret}", secret,
+	replace := strings.NewReplacer("{probe}", a.file(w, "probe"), "{ca}", a.file(w, "ca.pem"), "{secret}", secret,
 		"{lan}", hostLAN, "{card}", hostPublic, "{card6}", hostV6)
 	args := make([]string, len(list))
 	for i, s := range list {
@@ -75,13 +75,13 @@ func (w *world) args(t *testing.T, list []string, secret string) []string {
 // bare runs a row's command as it is.
 func (w *world) bare(t *testing.T, a account, r row, secret string) ran {
 	t.Helper()
-	return run(t, a.command(w, w.args(t, r.run, secret)...))
+	return run(t, a.command(w, w.args(t, a, r.run, secret)...))
 }
 
 // boxed runs it in a box.
 func (w *world) boxed(t *testing.T, a account, r row, secret string) ran {
 	t.Helper()
-	cmd, journal := w.box(t, a, r, w.args(t, r.run, secret)...)
+	cmd, journal := w.box(t, a, r, w.args(t, a, r.run, secret)...)
 	got := run(t, cmd)
 	got.journal = journal()
 	return got
@@ -93,19 +93,24 @@ func (w *world) box(t *testing.T, a account, r row, args ...string) (*exec.Cmd, 
 	t.Helper()
 	const server = "client"
 	line := []string{w.file("mcpbox"), "run", "--raw", "--name", server}
-	if !r.alone {
+	if a.in != nil {
+		line = append(line, "--backend", "containerd", "--image", a.in.image, "--runtime", a.in.runtime)
+	} else if !r.alone {
 		line = append(line, "--ro", w.file("ca.pem"), "--ro", w.file("probe"))
 	}
-	for _, v := range w.variables() {
+	for _, v := range variables(a.file(w, "ca.pem")) {
 		line = append(line, "--env", v)
 	}
 	for _, rule := range r.rules {
 		line = append(line, "--egress", rule)
 	}
-	line = append(line, w.args(t, append([]string{"/"}, r.flags...), "")[1:]...)
+	line = append(line, w.args(t, a, append([]string{"/"}, r.flags...), "")[1:]...)
 	a.policy(t, server, r.policy)
 	cmd := a.command(w, append(append(line, "--"), args...)...)
 	cmd.Env = append(cmd.Env, r.env...)
+	if a.in != nil {
+		cmd.Env = append(cmd.Env, "CONTAINERD_ADDRESS="+a.in.address)
+	}
 	return cmd, func() string {
 		dir := filepath.Join(a.home, ".local/state/mcpbox/journal", server)
 		files, _ := filepath.Glob(filepath.Join(dir, "*.jsonl"))

@@ -120,6 +120,19 @@ func (s *session) memory(field string) int64 {
 	return 0
 }
 
+// eachBox runs a test as each account, and with each kind of container.
+func eachBox(t *testing.T, f func(t *testing.T, w *world, a account)) {
+	eachAccount(t, f)
+	w := needWorld(t)
+	for _, runtime := range runtimes {
+		t.Run(runtime, func(t *testing.T) {
+			a := w.container(t, runtime)
+			w.rewind()
+			f(t, w, a)
+		})
+	}
+}
+
 // eachAccount runs a test as each account.
 func eachAccount(t *testing.T, f func(t *testing.T, w *world, a account)) {
 	w := needWorld(t)

@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+
+	"github.com/mcpbox/mcpbox/integration/ctr"
 )
 
 // world is everything around the host, and what is heard of it.
@@ -18,7 +20,11 @@ type world struct {
 	zone    *zone
 	keeper  account         // who runs the databases: they refuse root
 	started map[string]bool // databases
-	closing []func() error
+	// containerd is there once a test has asked for a container, with an image of the
+	// clients.
+	containerd *ctr.Daemon
+	image      string
+	closing    []func() error
 }
 
 // Addresses in the world that have a name in the reports. All others answer too.

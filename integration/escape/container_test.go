@@ -146,16 +146,8 @@ func importEmpty(t *testing.T, d *ctr.Daemon) string {
 // installed is mcpbox with both of its programs, where the world's user finds them.
 func installed(t *testing.T, w *world) string {
 	t.Helper()
-	bin := os.Getenv("MCPBOX_BIN")
-	if bin == "" {
-		bin = "../../bin/mcpbox"
-	}
 	dir := t.TempDir()
 	w.must(os.Chmod(filepath.Dir(dir), 0o755))
-	for _, name := range []string{"mcpbox", "mcpbox-containerd"} {
-		if err := copyFile(filepath.Join(filepath.Dir(bin), name), filepath.Join(dir, name), 0o755); err != nil {
-			setup.Need(t, false, "mcpbox-containerd, built beside mcpbox: "+err.Error()+"; make build")
-		}
-	}
+	setup.Containerd(t, dir)
 	return filepath.Join(dir, "mcpbox")
 }

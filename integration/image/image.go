@@ -53,7 +53,10 @@ type Recipe struct {
 func Write(w io.Writer, r Recipe) error {
 	var layer bytes.Buffer
 	plain := sha256.New()
-	zip := gzip.NewWriter(&layer)
+	zip, err := gzip.NewWriterLevel(&layer, gzip.BestSpeed) // for tests
+	if err != nil {
+		return err
+	}
 	if err := r.layer(io.MultiWriter(zip, plain)); err != nil {
 		return fmt.Errorf("pack image %s: %w", r.Ref, err)
 	}

@@ -7,6 +7,7 @@
 package setup
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -41,6 +42,28 @@ func Launcher(out string) error {
 		return err
 	}
 	return os.Chmod(out, 0o755) // whatever the umask
+}
+
+// Containerd puts mcpbox into a directory, with the program beside it that runs
+// images: copies of MCPBOX_BIN and its neighbour, or of what make build has made.
+// Without them the test ends.
+func Containerd(t testing.TB, dir string) {
+	t.Helper()
+	bin := os.Getenv("MCPBOX_BIN")
+	if bin == "" {
+		bin = "../../bin/mcpbox"
+	}
+	for _, name := range []string{"mcpbox", "mcpbox-containerd"} {
+		b, err := os.ReadFile(filepath.Join(filepath.Dir(bin), name))
+		Need(t, err == nil, name+" as it is installed, in "+filepath.Dir(bin)+": type `make build`")
+		at := filepath.Join(dir, name) // where one may be running
+		if err := os.Remove(at); err != nil && !os.IsNotExist(err) {
+			t.Fatal(err)
+		}
+		if err := errors.Join(os.WriteFile(at, b, 0o755), os.Chmod(at, 0o755)); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // Programs makes, in a directory that every user can read, mcpbox and a static
