@@ -45,6 +45,9 @@ type Recipe struct {
 	// Raw are files of the layer as they are, without content, for images that
 	// nobody should make.
 	Raw []*tar.Header
+	// Blocks are written behind those as they are, for what no archive is written
+	// with.
+	Blocks []byte
 
 	Config imagespec.ImageConfig
 }
@@ -171,6 +174,12 @@ func (r Recipe) layer(w io.Writer) error {
 		if err := tw.WriteHeader(h); err != nil {
 			return err
 		}
+	}
+	if err := tw.Flush(); err != nil {
+		return err
+	}
+	if _, err := w.Write(r.Blocks); err != nil {
+		return err
 	}
 	return tw.Close()
 }

@@ -86,7 +86,7 @@ func (c *Client) Image(ctx context.Context, ref, digest string) (*Image, error) 
 		return nil, fmt.Errorf("image %s: %w", ref, err)
 	}
 	if _, err := c.c.SnapshotService(Snapshotter).Stat(ctx, im.ChainID); errdefs.IsNotFound(err) {
-		err = c.unpack(ctx, records[i])
+		err = c.unpack(ctx, records[i], newTally())
 		if err != nil {
 			return nil, fmt.Errorf("image %s: %w", ref, err)
 		}
@@ -191,7 +191,7 @@ func readConfig(ctx context.Context, store content.Store, desc imagespec.Descrip
 
 // adopt makes an image of content that is there: checked, unpacked, recorded. The
 // caller's lease keeps the content meanwhile.
-func (c *Client) adopt(ctx context.Context, ref, source string, target imagespec.Descriptor) (*Image, error) {
+func (c *Client) adopt(ctx context.Context, ref, source string, target imagespec.Descriptor, left *tally) (*Image, error) {
 	r := images.Image{
 		Name: recordName(ref, target.Digest.String()), Target: imagespec.Descriptor{MediaType: target.MediaType, Digest: target.Digest, Size: target.Size},
 		Labels: map[string]string{labelRef: ref, labelSource: source},
@@ -200,7 +200,7 @@ func (c *Client) adopt(ctx context.Context, ref, source string, target imagespec
 	if err != nil {
 		return nil, err
 	}
-	if err := c.unpack(ctx, r); err != nil {
+	if err := c.unpack(ctx, r, left); err != nil {
 		return nil, err
 	}
 	saved, err := c.c.ImageService().Create(ctx, r)
@@ -215,12 +215,12 @@ func (c *Client) adopt(ctx context.Context, ref, source string, target imagespec
 }
 
 // unpack makes the image's files, unless they are there.
-func (c *Client) unpack(ctx context.Context, r images.Image) error {
+func (c *Client) unpack(ctx context.Context, r images.Image, left *tally) error {
 	image := containerd.NewImageWithPlatform(c.c, r, platform())
 	if there, err := image.IsUnpacked(ctx, Snapshotter); err == nil && there {
 		return nil
 	}
-	if err := checkLayers(ctx, c.c.ContentStore(), r.Target); err != nil {
+	if err := checkLayers(ctx, c.c.ContentStore(), r.Target, left); err != nil {
 		return err
 	}
 	if err := image.Unpack(ctx, Snapshotter); err != nil {

@@ -48,7 +48,7 @@ func (c *Client) importArchive(ctx context.Context, r io.Reader, ref string) ([]
 		return nil, err
 	}
 	clean, in := io.Pipe()
-	go func() { in.CloseWithError(filter(in, r)) }()
+	go func() { in.CloseWithError(filter(in, r, maxArchive)) }()
 	index, err := archive.ImportIndex(ctx, store, clean)
 	clean.CloseWithError(errors.New("import has ended"))
 	if err != nil {
@@ -59,12 +59,13 @@ func (c *Client) importArchive(ctx context.Context, r io.Reader, ref string) ([]
 		return nil, err
 	}
 	var list []*Image
+	left := newTally() // of all: as many as there are could have the same layers
 	for _, f := range found {
 		b := &bounds{store: store}
 		if err := images.WalkNotEmpty(ctx, images.Handlers(images.HandlerFunc(b.Handle), children(c.c)), f.target); err != nil {
 			return nil, fmt.Errorf("%s: %w", f.ref, err)
 		}
-		im, err := c.adopt(ctx, f.ref, "archive", f.target)
+		im, err := c.adopt(ctx, f.ref, "archive", f.target, left)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", f.ref, err)
 		}
@@ -107,17 +108,18 @@ func abort(ctx context.Context, store content.Store, ref string) (err error) {
 }
 
 // filter copies an archive, of which containerd keeps every file, with the files
-// that an archive of images has, and no more.
-func filter(to io.Writer, from io.Reader) error {
-	rest := &io.LimitedReader{R: from, N: maxArchive}
+// that an archive of images has, and no more of them than most bytes.
+func filter(to io.Writer, from io.Reader, most int64) error {
+	rest := &io.LimitedReader{R: from, N: most}
 	tr, tw := tar.NewReader(rest), tar.NewWriter(to)
+	room := most // for what is kept: a file with holes has more than the archive
 	for n := 0; ; n++ {
 		h, err := tr.Next()
 		switch {
 		case errors.Is(err, io.EOF):
 			return tw.Close()
 		case rest.N <= 0:
-			return fmt.Errorf("the archive has more than %d GiB", maxArchive>>30)
+			return fmt.Errorf("the archive has more than %d MiB", most>>20)
 		case err != nil && n == 0:
 			return fmt.Errorf("it is no archive of an image: %w; one that is compressed has to be unpacked first", err)
 		case err != nil:
@@ -139,6 +141,10 @@ func filter(to io.Writer, from io.Reader) error {
 		if (path.Ext(name) == ".json" || name == imagespec.ImageLayoutFile) && h.Size > maxDocument {
 			return fmt.Errorf("the archive has %q with %d bytes, of which %d are read at most", cut(h.Name), h.Size, maxDocument)
 		}
+		if h.Size > room {
+			return fmt.Errorf("the archive has files of more than %d MiB", most>>20)
+		}
+		room -= h.Size
 		if err := tw.WriteHeader(&tar.Header{Name: name, Typeflag: h.Typeflag, Linkname: h.Linkname, Size: h.Size, Mode: 0o644}); err != nil {
 			return err
 		}

@@ -86,7 +86,7 @@ func (c *Client) pull(ctx context.Context, ref, digest string, credentials Crede
 		b.forget(context.WithoutCancel(ctx), c.c.ContentStore())
 		return nil, err
 	}
-	return c.adopt(ctx, ref, "registry", target)
+	return c.adopt(ctx, ref, "registry", target, newTally())
 }
 
 // newResolver speaks to one registry, which alone is told the credentials for it:

@@ -1,18 +1,24 @@
 package containerd
 
 import (
+	"archive/tar"
 	"bytes"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/mcpbox/mcpbox/integration/image"
+	"github.com/opencontainers/go-digest"
+	imagespec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
 // serve starts a registry on the loopback interface, and returns its host and port.
@@ -122,6 +128,98 @@ func TestHostileRegistry(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+// remade is an archive of packed with another manifest.
+func remade(t *testing.T, content string, change func(*imagespec.Manifest)) []byte {
+	t.Helper()
+	files := map[string][]byte{}
+	var names []string
+	for tr := tar.NewReader(bytes.NewReader(packed(t, "", content))); ; {
+		h, err := tr.Next()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		files[h.Name], _ = io.ReadAll(tr)
+		names = append(names, h.Name)
+	}
+	var index imagespec.Index
+	var m imagespec.Manifest
+	if err := json.Unmarshal(files["index.json"], &index); err != nil {
+		t.Fatal(err)
+	}
+	old := "blobs/sha256/" + index.Manifests[0].Digest.Encoded()
+	if err := json.Unmarshal(files[old], &m); err != nil {
+		t.Fatal(err)
+	}
+	change(&m)
+	data, err := json.Marshal(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	index.Manifests[0].Digest, index.Manifests[0].Size = digest.FromBytes(data), int64(len(data))
+	name := "blobs/sha256/" + digest.FromBytes(data).Encoded()
+	files[name], names[slices.Index(names, old)] = data, name
+	if files["index.json"], err = json.Marshal(index); err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	tw := tar.NewWriter(&out)
+	for _, name := range names {
+		if err := tw.WriteHeader(&tar.Header{Name: name, Size: int64(len(files[name])), Mode: 0o644}); err != nil {
+			t.Fatal(err)
+		}
+		tw.Write(files[name])
+	}
+	tw.Close()
+	return out.Bytes()
+}
+
+// TestContentElsewhere: an image cannot have this machine ask hosts for it that no
+// person has named.
+func TestContentElsewhere(t *testing.T) {
+	c, r := dial(t), new(image.Registry)
+	ref := serve(t, r) + "/x:1"
+	asked := make(chan string, 10)
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		asked <- req.URL.Path
+		http.NotFound(w, req)
+	}))
+	defer elsewhere.Close()
+	archive := remade(t, "x", func(m *imagespec.Manifest) { m.Layers[0].URLs = []string{elsewhere.URL + "/secret"} })
+	if _, err := r.Push("x:1", archive); err != nil {
+		t.Fatal(err)
+	}
+	if im, err := c.Pull(t.Context(), ref, "", nil, nil); err == nil || !strings.Contains(err.Error(), "at addresses of its own") {
+		t.Errorf("%v, %v", im, err)
+	}
+	select {
+	case path := <-asked:
+		t.Errorf("asked for %s", path)
+	default:
+	}
+	// The control: the same without an address.
+	if _, err := r.Push("x:1", remade(t, "x", func(*imagespec.Manifest) {})); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Pull(t.Context(), ref, "", nil, nil); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestDocuments: documents that lead to more documents come to an end.
+func TestDocuments(t *testing.T) {
+	b := new(bounds)
+	for i := range maxDocuments + 1 {
+		d := imagespec.Descriptor{MediaType: imagespec.MediaTypeImageIndex, Digest: digest.FromString(fmt.Sprint(i)), Size: 1}
+		_, err := b.Handle(t.Context(), d)
+		if (err != nil) != (i == maxDocuments) || err != nil && !strings.Contains(err.Error(), "documents") {
+			t.Errorf("document %d: %v", i+1, err)
+		}
 	}
 }
 
