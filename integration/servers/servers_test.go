@@ -38,7 +38,12 @@ func compare(t *testing.T, who account, s Server, p Place, box string) {
 	argv, env := s.Bare(p)
 	bare, bareTree, _ := observe(t, who, s, p, home, argv, env)
 	boxed, boxedTree, stderr := observe(t, who, s, p, home, s.Boxed(box, p), nil)
+	asBare(t, s, bare, boxed, bareTree, boxedTree, stderr)
+}
 
+// asBare compares what was seen of a server bare and in a box, and what mcpbox said.
+func asBare(t *testing.T, s Server, bare, boxed *Observation, bareTree, boxedTree, stderr string) {
+	t.Helper()
 	// The comparison would be empty without this.
 	if len(bare.Tools) == 0 || len(bare.Outcomes) != len(s.Calls) {
 		t.Fatalf("bare: %d tools, %d of %d calls answered", len(bare.Tools), len(bare.Outcomes), len(s.Calls))
