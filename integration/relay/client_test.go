@@ -118,6 +118,43 @@ func (w *witness) call(ctx context.Context, tool string, args map[string]any) {
 // started itself, in each revision of the protocol: requests of the server,
 // reports of progress, cancellation, subscriptions, long results.
 func TestClient(t *testing.T) {
+	for _, row := range clientRows() {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			row.compare(t, ways)
+		})
+	}
+}
+
+// clientRow is a server, and what the client does with it.
+type clientRow struct {
+	name    string
+	version string
+	server  func(*testing.T) server
+	act     func(context.Context, *witness)
+	wants   []string // beginnings of what is seen also without a box
+}
+
+// compare has the client act with the server in each way, the first of which is bare.
+func (row clientRow) compare(t *testing.T, ways []way) {
+	var seen [][]string
+	for _, way := range ways {
+		seen = append(seen, watch(t, way.command(t, row.server(t)), row.version, row.act))
+	}
+	for i, s := range seen {
+		if !slices.Equal(seen[0], s) {
+			t.Errorf("%s the client saw something else: %s", ways[i].name,
+				differ([]byte(strings.Join(s, "\n")), []byte(strings.Join(seen[0], "\n"))))
+		}
+	}
+	for _, want := range row.wants {
+		if !slices.ContainsFunc(seen[0], func(s string) bool { return strings.HasPrefix(s, want) }) {
+			t.Errorf("without a box nothing was seen that begins with %q: %q", want, seen[0])
+		}
+	}
+}
+
+func clientRows() []clientRow {
 	none := map[string]any{}
 	everything := func(ctx context.Context, w *witness) {
 		w.call(ctx, "test_simple_text", none)
@@ -136,13 +173,7 @@ func TestClient(t *testing.T) {
 		w.cancel(ctx)
 		w.call(ctx, "cancelled", none)
 	}
-	for _, row := range []struct {
-		name    string
-		version string
-		server  func(*testing.T) server
-		act     func(context.Context, *witness)
-		wants   []string // beginnings of what is seen also without a box
-	}{
+	return []clientRow{
 		{"go, sessions", "2025-11-25", goEverything, func(ctx context.Context, w *witness) {
 			everything(ctx, w)
 			w.call(ctx, "test_sampling", map[string]any{"prompt": "hello"})
@@ -171,23 +202,6 @@ func TestClient(t *testing.T) {
 		{"2025-06-18", "2025-06-18", peerSDK, own, []string{"big: error false"}},
 		{"2025-11-25", "2025-11-25", peerSDK, own, []string{"big: error false"}},
 		{"2026-07-28", "2026-07-28", peerSDK, own, []string{"big: error false", "wait fails", `cancelled: error false, {"type":"text","text":"wait was cancelled"}`}},
-	} {
-		t.Run(row.name, func(t *testing.T) {
-			t.Parallel()
-			var seen [2][]string
-			for i, way := range ways {
-				seen[i] = watch(t, way.command(t, row.server(t)), row.version, row.act)
-			}
-			if !slices.Equal(seen[0], seen[1]) {
-				t.Errorf("in the box the client saw something else: %s",
-					differ([]byte(strings.Join(seen[1], "\n")), []byte(strings.Join(seen[0], "\n"))))
-			}
-			for _, want := range row.wants {
-				if !slices.ContainsFunc(seen[0], func(s string) bool { return strings.HasPrefix(s, want) }) {
-					t.Errorf("without a box nothing was seen that begins with %q: %q", want, seen[0])
-				}
-			}
-		})
 	}
 }
 

@@ -27,40 +27,51 @@ const patience = 90 * time.Second
 // does not compare with the messages, or for tasks, an extension that the server
 // does not have.
 func TestConformance(t *testing.T) {
-	for _, set := range []struct {
-		revision string
-		passes   int // checks without a box, as measured: an empty run cannot pass
-		fails    int
-	}{
-		{"2025-11-25", 81, 0},
-		{"2026-07-28", 142, 48},
-	} {
+	for _, set := range conformanceSets {
 		t.Run(set.revision, func(t *testing.T) {
 			t.Parallel()
-			verdicts := map[string]map[string]string{}
-			for _, w := range ways {
-				verdicts[w.name] = conformance(t, w, goEverything(t), set.revision)
-			}
-			passes, fails := 0, 0
-			for check, verdict := range verdicts[bare.name] {
-				switch verdict {
-				case "SUCCESS":
-					passes++
-				case "FAILURE":
-					fails++
-				}
-				if got := verdicts[boxed.name][check]; got != verdict {
-					t.Errorf("%s: %s without a box, %q in it", check, verdict, got)
-				}
-			}
-			t.Logf("%d checks pass, %d fail", passes, fails)
-			if passes != set.passes || fails != set.fails {
-				t.Errorf("without a box %d checks pass and %d fail, want %d and %d", passes, fails, set.passes, set.fails)
-			}
-			if a, b := len(verdicts[bare.name]), len(verdicts[boxed.name]); a != b {
-				t.Errorf("%d checks without a box, %d in it", a, b)
-			}
+			set.compare(t, boxed)
 		})
+	}
+}
+
+type conformanceSet struct {
+	revision string
+	passes   int // checks without a box, as measured: an empty run cannot pass
+	fails    int
+}
+
+var conformanceSets = []conformanceSet{
+	{"2025-11-25", 81, 0},
+	{"2026-07-28", 142, 48},
+}
+
+// compare runs a set with a server that is bare, and with the same in boxes.
+func (set conformanceSet) compare(t *testing.T, boxes ...way) {
+	alone := conformance(t, bare, goEverything(t), set.revision)
+	passes, fails := 0, 0
+	for _, verdict := range alone {
+		switch verdict {
+		case "SUCCESS":
+			passes++
+		case "FAILURE":
+			fails++
+		}
+	}
+	t.Logf("%d checks pass, %d fail", passes, fails)
+	if passes != set.passes || fails != set.fails {
+		t.Errorf("without a box %d checks pass and %d fail, want %d and %d", passes, fails, set.passes, set.fails)
+	}
+	for _, w := range boxes {
+		got := conformance(t, w, goEverything(t), set.revision)
+		for check, verdict := range alone {
+			if got[check] != verdict {
+				t.Errorf("%s: %s without a box, %q with it: %s", check, verdict, got[check], w.name)
+			}
+		}
+		if a, b := len(alone), len(got); a != b {
+			t.Errorf("%d checks without a box, %d with it: %s", a, b, w.name)
+		}
 	}
 }
 

@@ -17,6 +17,10 @@
 // the server reads and writes; the host's side writes down what it sends and
 // receives. The two records must be the same, byte for byte.
 //
+// Much of it is done once more in containers, with runc and with gVisor, as an
+// ordinary user: what is expected is the same to the byte, whatever the box is made
+// of.
+//
 // The tests run in a network namespace of their own with loopback and nothing
 // else. They need Node.js 22 and the packages of package.json, which
 // scripts/test installs.

@@ -28,11 +28,12 @@ type server struct {
 type way struct {
 	name  string
 	boxed bool
+	in    *engine // of containers; nil for a native box
 }
 
 var (
-	bare  = way{"bare", false}
-	boxed = way{"boxed", true}
+	bare  = way{name: "bare"}
+	boxed = way{name: "boxed", boxed: true}
 	ways  = []way{bare, boxed}
 )
 
@@ -122,6 +123,10 @@ func (w way) command(t *testing.T, s server) *run {
 	}
 	if w.boxed {
 		line := append([]string{filepath.Join(programs(t), "mcpbox"), "run", "--name", "server", "--rw", tap}, s.flags...)
+		if w.in != nil {
+			line = append(append(line, w.in.flags...), "--ro", filepath.Join(programs(t), "peer"))
+			line[0] = w.in.mcpbox
+		}
 		argv = append(append(line, "--"), argv...)
 	}
 	r.cmd = exec.Command(argv[0], argv[1:]...)
@@ -129,6 +134,9 @@ func (w way) command(t *testing.T, s server) *run {
 	r.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "LANG=C.UTF-8", "HOME=" + r.dir, "TMPDIR=" + filepath.Join(r.dir, "tmp")}
 	r.cmd.Stderr = &r.stderr
 	r.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: unix.SIGKILL}
+	if w.in != nil {
+		w.in.give(t, r)
+	}
 	return r
 }
 
@@ -196,6 +204,9 @@ func (r *run) heard(t *testing.T) {
 		t.Errorf("%s: the server and its host did not talk\n%s", r.way.name, &r.stderr)
 	}
 	for line := range strings.Lines(r.stderr.String()) {
+		if r.way.in != nil && strings.Contains(line, ", pinned to sha256:") {
+			continue // at its first start
+		}
 		if strings.HasPrefix(line, "mcpbox: ") {
 			t.Errorf("mcpbox was not quiet: %s", line)
 		}
