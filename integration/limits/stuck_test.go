@@ -1,13 +1,16 @@
 package limits
 
 import (
+	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/mcpbox/mcpbox/integration/hung"
 	"golang.org/x/sys/unix"
 )
 
@@ -32,15 +35,19 @@ func TestStuck(t *testing.T) {
 		} {
 			t.Run(way, func(t *testing.T) {
 				h := home(t, p)
-				fs := hangs(t, p, h)
+				dir := filepath.Join(h, "hung")
+				if err := errors.Join(os.Mkdir(dir, 0o755), os.Chown(dir, p.uid, p.uid)); err != nil {
+					t.Fatal(err)
+				}
+				fs := hung.Mount(t, p.uid, dir)
 				declared := "--rw" // in which mcpbox looks around, too
 				if p.uid == 0 {
 					declared = "--ro" // FUSE has no idmapped mounts
 				}
-				a := &attack{t: t, place: p, home: h, server: true, flags: []string{declared, fs.dir}}
-				a.start("read", filepath.Join(fs.dir, "file"))
+				a := &attack{t: t, place: p, home: h, server: true, flags: []string{declared, dir}}
+				a.start("read", filepath.Join(dir, "file"))
 				fmt.Fprintln(a.stdin, `{"jsonrpc":"2.0","id":7,"method":"ping"}`)
-				a.await("a hung server", func() bool { return fs.hung.Load() })
+				a.await("a hung server", fs.Hung)
 
 				out, err := within(t, p, h, "freeze", "hog")
 				if err != nil && !strings.Contains(out, "waits for something in the kernel") {
@@ -75,7 +82,7 @@ func TestStuck(t *testing.T) {
 					t.Errorf("nothing hangs: %v", hogs(t))
 				}
 
-				fs.end()
+				fs.End()
 				noneLeft(t)
 				for end := time.Now().Add(seconds); len(a.cgroups()) > 0; time.Sleep(10 * time.Millisecond) {
 					if time.Now().After(end) {

@@ -70,7 +70,7 @@ func (b *Backend) Start(ctx context.Context, spec *specs.Spec, network *sandbox.
 	if err := l.fill(b.RunDir, program); err != nil {
 		return nil, fmt.Errorf("fill the run's directory: %w", err)
 	}
-	x := &box{backend: b, limits: limits, done: make(chan struct{}), pidfd: -1}
+	x := &box{backend: b, limits: limits, killed: make(chan struct{}), reported: make(chan struct{}), done: make(chan struct{}), pidfd: -1}
 	defer func() {
 		if err != nil {
 			x.abandon()

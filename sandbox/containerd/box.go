@@ -14,6 +14,7 @@ import (
 	"github.com/mcpbox/mcpbox/sandbox"
 	"github.com/mcpbox/mcpbox/sandbox/containerd/internal/pid1"
 	"github.com/mcpbox/mcpbox/sandbox/internal/cgroup"
+	"github.com/mcpbox/mcpbox/sandbox/internal/proc"
 	"golang.org/x/sys/unix"
 )
 
@@ -28,16 +29,22 @@ type box struct {
 	memory  facts
 
 	mu    sync.Mutex
-	pidfd int // -1 before PID 1 is there, and once it has ended
+	pidfd int    // -1 before PID 1 is there, and once it has ended
+	ns    string // its PID namespace, "" if this process may not look
 
 	sending sync.Mutex // orders
 
 	freezing sync.Mutex
 	frozen   bool
 
-	done   chan struct{} // closed when PID 1 has ended, and so the box is empty
-	exited *pid1.Exited  // PID 1's last word, if it had one; after done
-	ended  sync.Once     // what is left in containerd is removed
+	killed   chan struct{} // closed when somebody has tried to end it
+	killOnce sync.Once
+	reported chan struct{} // closed when PID 1 has had its last word: it ends, and with it the rest
+	exited   *pid1.Exited  // that word, if it had one; after reported
+	done     chan struct{} // closed when PID 1 has ended, and so the box is empty
+
+	ended sync.Once // what is left in containerd is removed
+	stuck []int     // what is left of it and cannot be ended; after ended
 }
 
 var _ sandbox.Box = (*box)(nil)
@@ -97,16 +104,22 @@ func pollExit(pidfd int, ctx context.Context) bool {
 // watch follows the box until it has ended.
 func (x *box) watch() {
 	go func() {
+		defer close(x.reported)
 		var r pid1.Report
 		if pid1.Receive(x.pipes.status, &r) == nil {
 			x.exited = r.Exited
 		}
+	}()
+	go func() {
 		fds := []unix.PollFd{{Fd: int32(x.pidfd), Events: unix.POLLIN}}
 		for {
 			if _, err := unix.Poll(fds, -1); err != unix.EINTR {
 				break
 			}
 		}
+		// gVisor's helper may hold the other end for longer.
+		x.pipes.status.SetReadDeadline(time.Now().Add(lastWords))
+		<-x.reported
 		// Before the runtime removes the cgroups, and what was counted in them.
 		x.memory.conclude(x.group, x.limits.Memory)
 		x.mu.Lock()
@@ -133,6 +146,7 @@ func (x *box) Signal(sig syscall.Signal) error {
 // Kill implements [sandbox.Box]. It does not need containerd: the kernel ends the
 // rest with PID 1.
 func (x *box) Kill() error {
+	defer x.killOnce.Do(func() { close(x.killed) })
 	x.mu.Lock()
 	if x.pidfd < 0 {
 		x.mu.Unlock()
@@ -163,11 +177,15 @@ func (x *box) killByRuntime() error {
 
 // Wait implements [sandbox.Box].
 func (x *box) Wait() (sandbox.Exit, error) {
-	<-x.done
-	x.ended.Do(func() { x.end() })
-	e := sandbox.Exit{Code: -1, Signal: syscall.SIGKILL}
+	select {
+	case <-x.done:
+	case <-x.reported:
+	case <-x.killed:
+	}
+	x.ended.Do(x.end)
+	e := sandbox.Exit{Code: -1, Signal: syscall.SIGKILL, Stuck: x.stuck}
 	e.Memory, e.Exceeded = x.memory.result(x.limits.Memory)
-	if w := x.exited; w != nil {
+	if w := x.lastWord(); w != nil {
 		ws := unix.WaitStatus(w.Status)
 		if ws.Exited() {
 			e.Code, e.Signal = ws.ExitStatus(), 0
@@ -179,11 +197,26 @@ func (x *box) Wait() (sandbox.Exit, error) {
 	return e, nil
 }
 
-// end removes what is left of a box that has ended. What cannot be removed now is
-// removed by [Reap].
+// lastWord is how the program has ended, nil if PID 1 could not say.
+func (x *box) lastWord() *pid1.Exited {
+	select {
+	case <-x.reported:
+		return x.exited
+	default:
+		return nil
+	}
+}
+
+// end waits for the end of the box, and removes what is left of it. What cannot be
+// removed now is removed by [Reap].
 func (x *box) end() {
+	x.stuck = proc.AwaitEnd(x.done, x.pid, x.killMembers)
 	x.pipes.control.Close()
 	x.pipes.status.Close()
+	if len(x.stuck) > 0 {
+		x.memory.conclude(x.group, x.limits.Memory)
+		return // the runtime would wait, too
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), cleanTimeout)
 	defer cancel()
 	if x.backend.Client.removeContainer(ctx, containerID(x.backend.ID)) == nil {

@@ -56,7 +56,9 @@
 // kills PID 1, with which the kernel ends the rest, and needs no containerd for that.
 // What remains then is a shim, a mount, an empty cgroup and some records. The launcher
 // removes them when the server has ended, and [Reap], by the record in the run's
-// directory, when it could not. A box that is frozen does not notice that its launcher
+// directory, when it could not. A process that waits in the kernel for what does not come
+// cannot be ended by anybody ([sandbox.Exit.Stuck]); then launcher and Reap give up within
+// seconds, and the record stays for the next look. A box that is frozen does not notice that its launcher
 // has died; it stands still until it is reaped.
 //
 // # Root

@@ -14,6 +14,7 @@ import (
 	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/containerd/v2/pkg/namespaces"
 	"github.com/containerd/errdefs/pkg/errgrpc"
+	"github.com/mcpbox/mcpbox/sandbox/internal/proc"
 	"golang.org/x/sys/unix"
 )
 
@@ -100,7 +101,7 @@ func (c *Client) removeContainer(ctx context.Context, id string) error {
 }
 
 // endTask kills the processes of a container, and removes its task, and with it its
-// cgroups, mounts and shim.
+// cgroups, mounts and shim. It does not wait for those that wait in the kernel.
 func (c *Client) endTask(ctx context.Context, id string) error {
 	service := c.c.TaskService()
 	for {
@@ -116,12 +117,30 @@ func (c *Client) endTask(ctx context.Context, id string) error {
 		_, waitErr := service.Wait(wait, &tasks.WaitRequest{ContainerID: id})
 		cancel()
 		if waitErr != nil {
+			if n := len(c.stuck(ctx, id)); n > 0 {
+				return fmt.Errorf("%d of its processes are killed and not gone, waiting in the kernel for something that does not come", n)
+			}
 			time.Sleep(time.Millisecond)
 		}
 		if ctx.Err() != nil {
 			return runtimeError(err)
 		}
 	}
+}
+
+// stuck lists the processes of a killed container that nobody can end, if there are no
+// others.
+func (c *Client) stuck(ctx context.Context, id string) []int {
+	task, err := c.c.TaskService().Get(ctx, &tasks.GetRequest{ContainerID: id})
+	if err != nil || task.Process == nil {
+		return nil
+	}
+	pid := int(task.Process.Pid)
+	ns, err := proc.Namespace(pid)
+	if err != nil {
+		return nil
+	}
+	return proc.Stuck(pid, func() ([]int, error) { return proc.Members(ns, pid) })
 }
 
 // endTime is how long processes may take to end that have been killed, before they

@@ -7,6 +7,8 @@ import (
 
 	"github.com/mcpbox/mcpbox/sandbox"
 	"github.com/mcpbox/mcpbox/sandbox/internal/cgroup"
+	"github.com/mcpbox/mcpbox/sandbox/internal/proc"
+	"golang.org/x/sys/unix"
 )
 
 // Tier implements [sandbox.Box].
@@ -27,6 +29,39 @@ func (x *box) over() bool {
 	default:
 		return false
 	}
+}
+
+// members are the processes of the box, by its cgroup, of which the kernel takes out
+// what is ending, and by its PID namespace, outside of which gVisor has helpers.
+func (x *box) members() ([]int, error) {
+	list, err := x.group.Members()
+	if x.ns != "" {
+		var more []int
+		if more, err = proc.Members(x.ns, x.pid); err != nil {
+			return nil, err
+		}
+		list = append(list, more...)
+	}
+	slices.Sort(list)
+	return slices.Compact(list), err
+}
+
+// killMembers kills the processes that there are of a box that ends, and lists them. The
+// kernel kills those that are in the PID namespace, and does not know of gVisor's helpers.
+func (x *box) killMembers() ([]int, error) {
+	list, err := x.members()
+	for _, pid := range list {
+		fd, err := unix.PidfdOpen(pid, 0)
+		if err != nil {
+			continue
+		}
+		// Asked once there is a descriptor, which cannot come to mean another process.
+		if again, err := x.members(); err == nil && slices.Contains(again, pid) {
+			unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0)
+		}
+		unix.Close(fd)
+	}
+	return list, err
 }
 
 // Processes implements [sandbox.Box].

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/mcpbox/mcpbox/sandbox/internal/cgroup"
+	"github.com/mcpbox/mcpbox/sandbox/internal/proc"
 	"golang.org/x/sys/unix"
 )
 
@@ -24,7 +25,7 @@ var errAwake = errors.New("freeze: the server's processes keep waking each other
 // not tell the others (complete_signal() in kernel/signal.c).
 func whyAwake(list []int) error {
 	for _, pid := range list {
-		if threadWaits(pid) {
+		if proc.Waits(pid) {
 			return cgroup.ErrInKernel
 		}
 	}
@@ -75,8 +76,8 @@ func (b *box) ice() error {
 		}
 		// One that has ended is in none.
 		list = slices.DeleteFunc(b.group.Outside(list), func(pid int) bool {
-			s, err := readStat(fmt.Sprintf("/proc/%d/stat", pid))
-			return err != nil || s.state == 'Z' || s.state == 'X'
+			s, err := proc.ReadStat(fmt.Sprintf("/proc/%d/stat", pid))
+			return err != nil || s.State == 'Z' || s.State == 'X'
 		})
 		if len(list) == 0 {
 			return b.group.Freeze()
@@ -194,7 +195,7 @@ func (b *box) signal(pid int, sig unix.Signal) error {
 		return os.NewSyscallError("pidfd_open", err)
 	}
 	defer unix.Close(fd)
-	of, err := pidNamespace(pid)
+	of, err := proc.Namespace(pid)
 	if err != nil {
 		return nil // it has ended
 	}
@@ -222,11 +223,11 @@ func stopped(pid int) bool {
 		return true
 	}
 	for _, tid := range threads {
-		s, err := readStat(tasks + "/" + tid + "/stat")
+		s, err := proc.ReadStat(tasks + "/" + tid + "/stat")
 		if err != nil {
 			continue
 		}
-		switch s.state {
+		switch s.State {
 		case 'T', 't', 'Z', 'X', 'D':
 		default:
 			return false

@@ -7,13 +7,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/mcpbox/mcpbox/sandbox"
+	"github.com/mcpbox/mcpbox/sandbox/internal/proc"
 	"golang.org/x/sys/unix"
 )
 
@@ -187,24 +187,6 @@ func TestFreezeWakers(t *testing.T) {
 	}
 }
 
-// A process may call itself anything.
-func TestParseStat(t *testing.T) {
-	line := func(name, state string) string {
-		return "7 (" + name + ") " + state + " 1 7 7 0 -1 4194304 100 0 0 0 11 22 33 44 20 0 1 0 5000 1 2"
-	}
-	want := stat{state: 'T', cpu: 33 * tick, waited: 77 * tick}
-	for _, name := range []string{"sh", "a b", ") R 1", "((", "x\n) Z"} {
-		if got, err := parseStat([]byte(line(name, "T"))); err != nil || got != want {
-			t.Errorf("%q: %+v, %v", name, got, err)
-		}
-	}
-	for _, bad := range []string{"", "7", "7 (sh)", "7 (sh) T 1 7", strings.Replace(line("sh", "T"), "33", "x", 1)} {
-		if got, err := parseStat([]byte(bad)); !errors.Is(err, errStat) {
-			t.Errorf("%q: %+v, %v", bad, got, err)
-		}
-	}
-}
-
 func TestUsage(t *testing.T) {
 	r := startTicker(t, `sleep 600 & sleep 600 & x=$(seq 3000000); echo up; i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done; echo spun; sleep 600`)
 	first, err := r.Usage()
@@ -274,12 +256,12 @@ func TestStopped(t *testing.T) {
 	await := func(state byte) {
 		t.Helper()
 		for end := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
-			s, err := readStat(fmt.Sprintf("/proc/%d/stat", cmd.Process.Pid))
-			if err == nil && s.state == state {
+			s, err := proc.ReadStat(fmt.Sprintf("/proc/%d/stat", cmd.Process.Pid))
+			if err == nil && s.State == state {
 				return
 			}
 			if time.Now().After(end) {
-				t.Fatalf("its state is %c, %v; want %c", s.state, err, state)
+				t.Fatalf("its state is %c, %v; want %c", s.State, err, state)
 			}
 		}
 	}

@@ -2,22 +2,16 @@ package native
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"os"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/mcpbox/mcpbox/sandbox"
 	"github.com/mcpbox/mcpbox/sandbox/internal/cgroup"
+	"github.com/mcpbox/mcpbox/sandbox/internal/proc"
 	"golang.org/x/sys/unix"
 )
-
-// The processes of a box are those of its PID namespace, and no other process
-// is in that: a server can make no namespace of its own, and nobody else enters.
-// They are looked for in the host's /proc, which shows each with the number that
-// it has outside.
 
 // namespace is the text of the link that all processes of the box have as
 // ns/pid.
@@ -27,12 +21,12 @@ func (b *box) namespace() (string, error) {
 	if b.pidfd < 0 {
 		return "", os.ErrProcessDone
 	}
-	ns, err := pidNamespace(b.pid)
+	ns, err := proc.Namespace(b.pid)
 	if err != nil {
-		s, e := readStat(fmt.Sprintf("/proc/%d/stat", b.pid))
-		ended := e == nil && (s.state == 'Z' || s.state == 'X')
+		s, e := proc.ReadStat(fmt.Sprintf("/proc/%d/stat", b.pid))
+		ended := e == nil && (s.State == 'Z' || s.State == 'X')
 		switch {
-		case ended && len(threadStates(b.pid)) == 0:
+		case ended && len(proc.Threads(b.pid)) == 0:
 			return "", os.ErrProcessDone // and has not been waited for yet
 		case b.ns != "":
 			ns, err = b.ns, nil // it waits for the rest to end, and only root may still look
@@ -47,10 +41,6 @@ func (b *box) namespace() (string, error) {
 	return ns, err
 }
 
-func pidNamespace(pid int) (string, error) {
-	return os.Readlink(fmt.Sprintf("/proc/%d/ns/pid", pid))
-}
-
 // members lists the processes of the box without its PID 1, which is ours. One
 // that starts meanwhile may be missing.
 func (b *box) members() ([]int, error) {
@@ -58,28 +48,7 @@ func (b *box) members() ([]int, error) {
 	if err != nil {
 		return nil, err
 	}
-	proc, err := os.Open("/proc")
-	if err != nil {
-		return nil, err
-	}
-	defer proc.Close()
-	names, err := proc.Readdirnames(-1)
-	if err != nil {
-		return nil, err
-	}
-	var list []int
-	for _, name := range names {
-		pid, err := strconv.Atoi(name)
-		if err != nil || pid == b.pid {
-			continue
-		}
-		// An error is a process that has ended, or one that is not ours to
-		// look at, which those of the box are.
-		if of, err := pidNamespace(pid); err == nil && of == ns {
-			list = append(list, pid)
-		}
-	}
-	return list, nil
+	return proc.Members(ns, b.pid)
 }
 
 // Processes implements [sandbox.Box].
@@ -93,17 +62,17 @@ func (b *box) Usage() (sandbox.Load, error) {
 	}
 	// PID 1 has waited for the server's orphans.
 	var load sandbox.Load
-	if own, err := readStat(fmt.Sprintf("/proc/%d/stat", b.pid)); err == nil {
-		load.CPU = own.waited
+	if own, err := proc.ReadStat(fmt.Sprintf("/proc/%d/stat", b.pid)); err == nil {
+		load.CPU = own.Waited
 	}
 	for _, pid := range list {
 		dir := fmt.Sprintf("/proc/%d", pid)
-		stat, err := readStat(dir + "/stat")
+		stat, err := proc.ReadStat(dir + "/stat")
 		if err != nil {
 			continue // it has ended
 		}
 		load.Processes++
-		load.CPU += stat.cpu + stat.waited
+		load.CPU += stat.CPU + stat.Waited
 		if b.group.Tier == cgroup.None {
 			load.Memory += proportional(dir)
 		}
@@ -115,49 +84,6 @@ func (b *box) Usage() (sandbox.Load, error) {
 		load.CPU = user + system
 	}
 	return load, nil
-}
-
-// stat is what proc_pid_stat(5) says of a process or thread.
-type stat struct {
-	state  byte          // field 3
-	cpu    time.Duration // 14 and 15: its own processor time
-	waited time.Duration // 16 and 17: that of children it has waited for
-}
-
-// tick is the unit of processor time in /proc, 1/USER_HZ, on every architecture
-// that Go runs on.
-const tick = 10 * time.Millisecond
-
-var errStat = errors.New("not what proc_pid_stat(5) says")
-
-func readStat(file string) (stat, error) {
-	data, err := os.ReadFile(file)
-	if err != nil {
-		return stat{}, err
-	}
-	return parseStat(data)
-}
-
-func parseStat(data []byte) (stat, error) {
-	// The second field is in parentheses, and may hold more of them: it is a
-	// name that the process chooses.
-	field := bytes.Fields(data[bytes.LastIndexByte(data, ')')+1:])
-	if len(field) < 15 || len(field[0]) != 1 {
-		return stat{}, errStat
-	}
-	var ticks [4]int64
-	for i := range ticks {
-		n, err := strconv.ParseInt(string(field[11+i]), 10, 64)
-		if err != nil {
-			return stat{}, errStat
-		}
-		ticks[i] = n
-	}
-	return stat{
-		state:  field[0][0],
-		cpu:    time.Duration(ticks[0]+ticks[1]) * tick,
-		waited: time.Duration(ticks[2]+ticks[3]) * tick,
-	}, nil
 }
 
 // proportional is the memory of the process with this directory, 0 if it has
@@ -208,8 +134,8 @@ func (b *box) activity() (n int64, err error) {
 		dir.Close()
 		for _, tid := range threads {
 			n += 1 + switchesOf(tasks+"/"+tid+"/status")
-			if s, err := readStat(tasks + "/" + tid + "/stat"); err == nil {
-				n += int64(s.cpu)
+			if s, err := proc.ReadStat(tasks + "/" + tid + "/stat"); err == nil {
+				n += int64(s.CPU)
 			}
 		}
 	}

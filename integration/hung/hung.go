@@ -1,61 +1,64 @@
-package limits
+// Package hung mounts a file system that stops to answer, for tests.
+package hung
 
 import (
 	"encoding/binary"
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"sync/atomic"
 	"testing"
 
 	"golang.org/x/sys/unix"
 )
 
-// hanging is a file system in user space (FUSE, fuse(4)) with one file, called file.
-// It answers what it is asked until somebody reads that file. From then on it does
+// FileSystem is one in user space (FUSE, fuse(4)) with one file, called file. It
+// answers what it is asked until somebody reads that file. From then on it does
 // nothing any more, like one whose network is gone.
-type hanging struct {
-	dir string
-	dev *os.File
-	// hung is that somebody waits.
+type FileSystem struct {
+	dev  *os.File
 	hung atomic.Bool
 }
 
-// mountHanging mounts one at dir, for the place's user: as root by itself, else with
-// fusermount3(1).
-func mountHanging(t *testing.T, p place, dir string) *hanging {
+// Mount mounts one at dir, for the user uid: as root by itself, else with
+// fusermount3(1). It is gone when the test ends.
+func Mount(t testing.TB, uid int, dir string) *FileSystem {
 	t.Helper()
 	var fd int
 	var err error
 	if os.Getuid() == 0 {
-		if fd, err = unix.Open("/dev/fuse", unix.O_RDWR|unix.O_CLOEXEC, 0); err != nil {
-			lack(t, "/dev/fuse: "+err.Error())
+		if fd, err = unix.Open("/dev/fuse", unix.O_RDWR|unix.O_CLOEXEC, 0); err == nil {
+			options := fmt.Sprintf("fd=%d,rootmode=40000,user_id=%d,group_id=%d,allow_other", fd, uid, uid)
+			err = unix.Mount("hanging", dir, "fuse", unix.MS_NOSUID|unix.MS_NODEV, options)
 		}
-		options := fmt.Sprintf("fd=%d,rootmode=40000,user_id=%d,group_id=%d,allow_other", fd, p.uid, p.uid)
-		err = unix.Mount("hanging", dir, "fuse", unix.MS_NOSUID|unix.MS_NODEV, options)
 	} else {
 		fd, err = fusermount(dir)
 	}
+	if err != nil && os.Getenv("MCPBOX_REQUIRE") != "" {
+		t.Fatalf("FUSE: %v", err)
+	}
 	if err != nil {
-		lack(t, "FUSE: "+err.Error())
+		t.Skipf("FUSE: %v", err)
 	}
 	unix.SetNonblock(fd, true)
-	h := &hanging{dir: dir, dev: os.NewFile(uintptr(fd), "fuse")}
-	go h.serve(uint32(p.uid))
+	f := &FileSystem{dev: os.NewFile(uintptr(fd), "fuse")}
+	go f.serve(uint32(uid))
 	t.Cleanup(func() {
-		h.end()
+		f.End()
 		if os.Getuid() == 0 {
 			unix.Unmount(dir, unix.MNT_DETACH)
 		} else {
 			exec.Command("fusermount3", "-u", "-z", dir).Run()
 		}
 	})
-	return h
+	return f
 }
 
-// end aborts all that waits.
-func (h *hanging) end() { h.dev.Close() }
+// Hung reports whether somebody waits.
+func (f *FileSystem) Hung() bool { return f.hung.Load() }
+
+// End aborts all that waits.
+func (f *FileSystem) End() { f.dev.Close() }
 
 // fusermount has the set-user-ID program mount, which sends the descriptor.
 func fusermount(dir string) (int, error) {
@@ -98,10 +101,10 @@ const (
 )
 
 // serve answers until somebody reads the file.
-func (h *hanging) serve(owner uint32) {
+func (f *FileSystem) serve(owner uint32) {
 	buf := make([]byte, 1<<20)
 	for {
-		n, err := h.dev.Read(buf)
+		n, err := f.dev.Read(buf)
 		if err != nil || n < 40 {
 			return
 		}
@@ -110,7 +113,7 @@ func (h *hanging) serve(owner uint32) {
 		errno := int32(0)
 		switch opcode {
 		case fuseRead:
-			h.hung.Store(true)
+			f.hung.Store(true)
 			return
 		case fuseForget, fuseBatchForget:
 			continue
@@ -147,7 +150,7 @@ func (h *hanging) serve(owner uint32) {
 		binary.LittleEndian.PutUint32(answer[0:], uint32(16+len(body)))
 		binary.LittleEndian.PutUint32(answer[4:], uint32(errno))
 		copy(answer[8:], unique)
-		if _, err := h.dev.Write(append(answer, body...)); err != nil {
+		if _, err := f.dev.Write(append(answer, body...)); err != nil {
 			return
 		}
 	}
@@ -168,19 +171,4 @@ func attributes(node uint64, owner uint32) []byte {
 	binary.LittleEndian.PutUint32(a[72:], owner)
 	binary.LittleEndian.PutUint32(a[80:], 4096) // block
 	return a
-}
-
-// hangs makes a directory of the place's user with such a file system on it.
-func hangs(t *testing.T, p place, home string) *hanging {
-	t.Helper()
-	dir := filepath.Join(home, "hung")
-	if err := os.Mkdir(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if p.uid != os.Getuid() {
-		if err := os.Chown(dir, p.uid, p.uid); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return mountHanging(t, p, dir)
 }
