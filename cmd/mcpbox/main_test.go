@@ -60,6 +60,11 @@ func TestScript(t *testing.T) {
 			}
 			env.Setenv("LANG", "C.UTF-8")
 			env.Setenv("GORACE", raceOptions)
+			env.Defer(func() {
+				if t, ok := env.T().(interface{ Failed() bool }); !ok || t.Failed() {
+					endLeft(env.WorkDir)
+				}
+			})
 			return errors.Join(os.MkdirAll(filepath.Join(env.WorkDir, scriptDirs["HOME"]), 0o755),
 				showSystemd(filepath.Join(env.WorkDir, scriptDirs["XDG_RUNTIME_DIR"])))
 		},
@@ -76,6 +81,22 @@ func TestScript(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "json": jsonValue, "oci": ociConfig, "listen": listen},
 	})
+}
+
+// endLeft ends the programs of a script that has failed. It is over when nobody holds
+// their output any more, and those that others of them have started would for ever.
+func endLeft(work string) {
+	for again := true; again; {
+		again = false
+		files, _ := filepath.Glob("/proc/[0-9]*/environ")
+		for _, file := range files {
+			env, err := os.ReadFile(file)
+			pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(file)))
+			if err == nil && strings.Contains("\x00"+string(env), "\x00WORK="+work+"\x00") {
+				again = syscall.Kill(pid, syscall.SIGKILL) == nil || again
+			}
+		}
+	}
 }
 
 // raceOptions spares each mcpbox the second that the race detector, where these

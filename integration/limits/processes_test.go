@@ -92,6 +92,11 @@ func TestForksAndThreads(t *testing.T) {
 			if n := len(hogs(t)); n > limit {
 				t.Errorf("%d processes, of %d", n, limit)
 			}
+			// By the resource limit, which is exact. The cgroup's is there if that one
+			// fails, and has room for threads of mcpbox's own.
+			if n := a.pidsMax(); p.kernel() && (n < limit || n > limit+32) {
+				t.Errorf("the cgroup allows %d processes, of %d", n, limit)
+			}
 			began := time.Now()
 			a.cmd.Process.Signal(unix.SIGTERM)
 			a.end()
@@ -164,10 +169,7 @@ func TestTimeOfKilled(t *testing.T) {
 		a.start("spin", "1")
 		var used time.Duration
 		a.await("a second of processor time", func() bool {
-			used = 0
-			for _, one := range hogs(t) {
-				used += one.used
-			}
+			used = spent(t)
 			return used > time.Second
 		})
 		for _, one := range hogs(t) {
@@ -265,7 +267,15 @@ func TestFreezeWakers(t *testing.T) {
 		a := &attack{t: t, place: p}
 		a.start("wake", "6")
 		a.await("waking", func() bool { return len(hogs(t)) == 6 })
+		began := spent(t)
+		a.await("work", func() bool { return spent(t) > began })
 		out, err := p.command(t, a.home, "freeze", "hog").CombinedOutput()
+		if before := spent(t); err == nil {
+			time.Sleep(300 * time.Millisecond)
+			if after := spent(t); after != before || len(hogs(t)) != 6 {
+				t.Errorf("frozen, %d processes have used %v", len(hogs(t)), after-before)
+			}
+		}
 		if err != nil && (p.kernel() && strings.HasPrefix(p.tier, "systemd") || !strings.Contains(string(out), "keep waking each other")) {
 			t.Errorf("freeze: %v: %s", err, out)
 		}
@@ -274,6 +284,24 @@ func TestFreezeWakers(t *testing.T) {
 		a.end()
 		noneLeft(t)
 	})
+}
+
+// spent is the processor time of all hogs.
+func spent(t *testing.T) (sum time.Duration) {
+	for _, one := range hogs(t) {
+		sum += one.used
+	}
+	return sum
+}
+
+// pidsMax is how many processes and threads the box's cgroup may have, or 0.
+func (a *attack) pidsMax() (n int) {
+	for _, dir := range a.cgroups() {
+		if b, err := os.ReadFile(filepath.Join(dir, "pids.max")); err == nil {
+			n, _ = strconv.Atoi(strings.TrimSpace(string(b)))
+		}
+	}
+	return n
 }
 
 // cgroups are those of the box, which are named after its launcher.

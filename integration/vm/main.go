@@ -18,7 +18,7 @@ func main() {
 	image := flag.String("image", "", "the `directory` that scripts/vm-image has made")
 	mcpbox := flag.String("mcpbox", "bin/mcpbox", "the mcpbox `program`")
 	npm := flag.String("npm", "build/servers/demo", "the `directory` whose node_modules has server-filesystem")
-	deadline := flag.Duration("deadline", 25*time.Minute, "how long the guest may run")
+	deadline := flag.Duration("deadline", 40*time.Minute, "how long the guest may run")
 	only := flag.String("run", "", "run the steps whose names match this `pattern`")
 	emulate := flag.Bool("emulate", false, "go without KVM, as on machines that have none")
 	flag.Parse()
