@@ -31,6 +31,7 @@ func Seccomp(mode SocketMode, goarch string) (*specs.LinuxSeccomp, error) {
 	r.allow(names)
 	r.deny(uint(unix.EPERM), deniedCalls())
 	r.process()
+	r.priorities()
 	r.sockets(mode)
 	r.descriptors()
 	r.terminal()
@@ -126,7 +127,7 @@ func removedCalls() []string {
 // ruledCalls have rules on their arguments in this package.
 func ruledCalls() []string {
 	return []string{
-		"clone", "clone3", "personality", "prlimit64", "fcntl", "socket", "socketpair", "ioctl", "mknod", "mknodat",
+		"clone", "clone3", "personality", "prlimit64", "sched_setaffinity", "sched_setattr", "sched_setparam", "sched_setscheduler", "setpriority", "ioprio_set", "fcntl", "socket", "socketpair", "ioctl", "mknod", "mknodat",
 		"open", "openat", "creat", "mkdir", "mkdirat", "chmod", "fchmod", "fchmodat", "fchmodat2",
 	}
 }

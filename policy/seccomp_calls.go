@@ -36,6 +36,28 @@ func (r *ruleSet) process() {
 	}
 }
 
+// priorities keeps a program from setting back a process beside it. PID 1 of the box
+// has the same user; one that hardly ever gets to run, on a processor that the box
+// keeps busy, is late to notice that the launcher is gone, and late to die. A program
+// may set itself back, and its threads may one by one.
+func (r *ruleSet) priorities() {
+	perm := uint(unix.EPERM)
+	scheduler := []string{"sched_setaffinity", "sched_setattr", "sched_setparam", "sched_setscheduler"}
+	r.allow(scheduler, equal(0, 0))
+	r.deny(perm, scheduler, greater(0, 0))
+	// The first argument says what the second is a number of; 0 is the caller's. All
+	// processes of the caller's user are PID 1, too.
+	const ioprioWhoUser = 3 // ioprio_set(2)
+	for _, call := range []struct {
+		name string
+		user uint64
+	}{{"setpriority", unix.PRIO_USER}, {"ioprio_set", ioprioWhoUser}} {
+		r.allow([]string{call.name}, less(0, call.user), equal(1, 0))
+		r.deny(perm, []string{call.name}, less(0, call.user), greater(1, 0))
+		r.deny(perm, []string{call.name}, greater(0, call.user-1))
+	}
+}
+
 // descriptors writes the rules on fcntl: a lease on a file that may only be read
 // makes programs of the host wait that open it for writing, and F_NOTIFY has
 // no use any more. What a newer kernel adds gets ENOSYS.

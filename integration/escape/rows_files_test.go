@@ -74,6 +74,8 @@ var processRows = []row{
 	{"P-1/fds", yes, "EACCES", but{}},
 	{"P-1/oom-score", yes, "EACCES", but{landlock: yes, all: yes}},
 	{"P-1/limits", yes, "EPERM", but{seccomp: yes}},
+	{"P-1/affinity", yes, "EPERM", but{seccomp: yes}},
+	{"P-1/priority", yes, "EPERM", but{seccomp: yes}},
 	{"X-4/kill-host", yes, "ESRCH", but{}},
 	{"X-4/pidfd-host", yes, "ESRCH", but{}},
 	{"X-5/kill-init", yes, "EPERM", but{landlock: yes, all: yes}},

@@ -105,6 +105,20 @@ var crossProcessAttacks = []attack{
 		}
 		return by(unix.PidfdSendSignal(fd, unix.SIGUSR1, nil, 0))
 	}},
+	{"P-1/affinity", "has a process wait for one processor", func(s *escape.Scenario) outcome {
+		var all unix.CPUSet
+		if err := unix.SchedGetaffinity(s.Target, &all); err != nil {
+			return by(err)
+		}
+		return by(unix.SchedSetaffinity(s.Target, &all)) // that it could is enough
+	}},
+	{"P-1/priority", "sets a process back", func(s *escape.Scenario) outcome {
+		kernel, err := unix.Getpriority(unix.PRIO_PROCESS, s.Target) // 20 is the ordinary one, 1 the last
+		if err != nil {
+			return by(err)
+		}
+		return by(unix.Setpriority(unix.PRIO_PROCESS, s.Target, 20-kernel))
+	}},
 	{"X-5/kill-init", "signals the process that holds the box", func(s *escape.Scenario) outcome {
 		return by(unix.Kill(s.Target, unix.SIGUSR1))
 	}},
