@@ -75,6 +75,7 @@
 // namespace that it was started in. Some things hold otherwise: the filter is kept by
 // that kernel; PID 1 is root in it; the limit on processes is one on the threads of all
 // of gVisor, and where it is reached the whole box may end; who opens the declared
-// files is root, and judges by the box's user; and root cannot give write access, as
-// there are no mapped owners.
+// files is root, and judges by the box's user, and has them mounted by a program that
+// looks whether they are still those that the policy saw (internal/pid1/pin.go); and
+// root cannot give write access, as there are no mapped owners.
 package containerd

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/mcpbox/mcpbox/sandbox"
+	"github.com/mcpbox/mcpbox/sandbox/containerd/internal/pid1"
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
@@ -42,23 +43,29 @@ func runscBinary(dir string) (string, error) {
 	if err != nil {
 		return "", &sandbox.UnsupportedError{Feature: `runtime = "runsc"`, Reason: "runsc is not installed", Fix: `to install it on Debian, type: sudo apt-get install runsc; or set runtime = "runc"`, Err: err}
 	}
-	if strings.ContainsAny(path, "'\n") {
-		return "", fmt.Errorf("runsc is at %q, which cannot be quoted", path)
+	if strings.ContainsAny(path+dir, "'\n") {
+		return "", fmt.Errorf("runsc is at %q, and the run's directory %q, which cannot be quoted", path, dir)
 	}
+	pin := fmt.Sprintf("'%s' %s '%s'", filepath.Join(dir, skeletonName, pid1.Init), pid1.PinArg, filepath.Join(dir, sourcesName))
 	at := filepath.Join(dir, runscName)
-	script := strings.NewReplacer("RUNSC", "'"+path+"'", "FLAGS", strings.Join(runscFlags, " ")).Replace(runscScript)
+	script := strings.NewReplacer("PIN", pin, "RUNSC", "'"+path+"'", "FLAGS", strings.Join(runscFlags, " ")).Replace(runscScript)
 	return at, writeFile(at, strings.NewReader(script), 0o700)
 }
 
 // runscScript has a container deleted by force: that it was frozen when it was
 // killed, runsc would take for a reason to keep it. The shim deletes those only that
 // have ended.
+//
+// Where one is created, what is declared is mounted first (pid1.PinArg).
 const runscScript = `#!/bin/sh
+create=
 for arg; do
 	shift
 	set -- "$@" "$arg"
 	if [ "$arg" = delete ]; then set -- "$@" --force; fi
+	if [ "$arg" = create ]; then create=y; fi
 done
+if [ "$create" ]; then exec PIN RUNSC FLAGS "$@"; fi
 exec RUNSC FLAGS "$@"
 `
 

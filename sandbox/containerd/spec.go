@@ -30,6 +30,7 @@ type target struct {
 // lowered is a specification in words of an OCI runtime, and what has to be made
 // for it on the host.
 type lowered struct {
+	dir  string // of the run
 	spec *specs.Spec
 	plan pid1.Plan
 	// skeleton is the uppermost layer of the root file system: what the image may
@@ -63,6 +64,7 @@ const (
 const (
 	skeletonName = "skeleton"
 	filesName    = "files"
+	sourcesName  = "sources"
 )
 
 // ownThreads is how many threads PID 1 has, at most.
@@ -83,7 +85,7 @@ func lower(spec *specs.Spec, t target) (*lowered, error) {
 		}
 	}
 	p := spec.Process
-	l := &lowered{plan: pid1.Plan{
+	l := &lowered{dir: t.dir, plan: pid1.Plan{
 		UID: int(p.User.UID), GID: int(p.User.GID), Args: p.Args, Env: p.Env, Cwd: p.Cwd, Kernel: !t.runsc,
 	}}
 	l.everywhere = t.runsc

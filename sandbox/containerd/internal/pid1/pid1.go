@@ -40,6 +40,10 @@ func Main() {
 	// Signals are set and children are waited for by thread or by process; the
 	// former on this one.
 	runtime.LockOSThread()
+	if len(os.Args) > 1 && os.Args[1] == PinArg {
+		logFailure(os.Args, pin(os.Args[2:]))
+		os.Exit(exitFailed)
+	}
 	if os.Getpid() != 1 {
 		os.Stderr.WriteString("mcpbox-init: started by mcpbox only\n")
 		os.Exit(exitFailed)
