@@ -219,7 +219,7 @@ func (x *box) end() {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), cleanTimeout)
 	defer cancel()
-	if x.backend.Client.removeContainer(ctx, containerID(x.backend.ID)) == nil {
+	if x.backend.Client.removeContainer(ctx, containerID(x.backend.ID), x.backend.RunDir) == nil {
 		removeRecord(x.backend.RunDir)
 	}
 	if x.group != nil {
@@ -238,7 +238,7 @@ func (x *box) abandon() {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), cleanTimeout)
 	defer cancel()
-	if x.backend.Client.removeContainer(ctx, containerID(x.backend.ID)) == nil {
+	if x.backend.Client.removeContainer(ctx, containerID(x.backend.ID), x.backend.RunDir) == nil {
 		removeRecord(x.backend.RunDir)
 	}
 	x.mu.Lock()

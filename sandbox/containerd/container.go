@@ -15,6 +15,7 @@ import (
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/containerd/v2/pkg/namespaces"
+	"github.com/containerd/errdefs"
 	"github.com/containerd/typeurl/v2"
 	"github.com/mcpbox/mcpbox/sandbox"
 	"github.com/mcpbox/mcpbox/sandbox/internal/proc"
@@ -48,6 +49,10 @@ func (x *box) create(ctx context.Context, l *lowered) error {
 		return err
 	}
 	lease, err := c.LeasesService().Create(ctx, leases.WithID(id), leases.WithExpiration(leaseTime), leases.WithLabels(labels))
+	if errdefs.IsAlreadyExists(err) {
+		x.made = false // nothing of what has this name
+		removeRecord(b.RunDir)
+	}
 	if err != nil {
 		return fmt.Errorf("containerd: lease: %w", err)
 	}

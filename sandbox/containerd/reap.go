@@ -74,17 +74,21 @@ func Reap(ctx context.Context, dir string) error {
 		return err
 	}
 	defer c.Close()
-	if err := c.removeContainer(ctx, r.ID); err != nil {
+	if err := c.removeContainer(ctx, r.ID, dir); err != nil {
 		return err
 	}
 	removeRecord(dir)
 	return nil
 }
 
-// removeContainer ends the container id and removes all that belongs to it. What is not
-// there is no error.
-func (c *Client) removeContainer(ctx context.Context, id string) error {
+// removeContainer ends the container id of the run whose directory is dir, and removes
+// all that belongs to it. What is not there is no error; what is another run's, of
+// another user perhaps who has the same name for it, is one.
+func (c *Client) removeContainer(ctx context.Context, id, dir string) error {
 	ctx = namespaces.WithNamespace(ctx, Namespace)
+	if err := c.checkOwn(ctx, id, dir); err != nil {
+		return err
+	}
 	if err := c.endTask(ctx, id); err != nil {
 		return fmt.Errorf("containerd: end %s: %w", id, err)
 	}
@@ -98,6 +102,51 @@ func (c *Client) removeContainer(ctx context.Context, id string) error {
 		return fmt.Errorf("containerd: remove lease %s: %w", id, err)
 	}
 	return nil
+}
+
+// checkOwn refuses what has the name of a run's container, snapshot or lease and not its
+// label.
+func (c *Client) checkOwn(ctx context.Context, id, dir string) error {
+	check := func(what string, labels map[string]string, err error) error {
+		if err == nil && !sameDir(labels[labelDir], dir) {
+			return fmt.Errorf("containerd: the %s %s is another run's, of %q, and stays", what, id, labels[labelDir])
+		}
+		if !gone(err) {
+			return fmt.Errorf("containerd: look at the %s %s: %w", what, id, err)
+		}
+		return nil
+	}
+	container, err := c.c.ContainerService().Get(ctx, id)
+	if err := check("container", container.Labels, err); err != nil {
+		return err
+	}
+	snapshot, err := c.c.SnapshotService(Snapshotter).Stat(ctx, id)
+	if err := check("snapshot", snapshot.Labels, err); err != nil {
+		return err
+	}
+	all, err := c.c.LeasesService().List(ctx, "id=="+id)
+	if err != nil {
+		return check("lease", nil, err)
+	}
+	for _, lease := range all {
+		if err := check("lease", lease.Labels, nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sameDir reports whether two paths are of one directory.
+func sameDir(a, b string) bool {
+	if a == b {
+		return true
+	}
+	one, err := os.Stat(a)
+	if err != nil {
+		return false
+	}
+	other, err := os.Stat(b)
+	return err == nil && os.SameFile(one, other)
 }
 
 // endTask kills the processes of a container, and removes its task, and with it its
