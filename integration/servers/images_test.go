@@ -27,10 +27,23 @@ var inImage = map[string]string{
 	"grafana":             "",
 }
 
+// python is a program of ours: that an interpreter is there with all that it loads, and
+// can start threads and programs.
+var python = Server{
+	ID:   "python",
+	Argv: []string{"/usr/bin/python3", "{python}/notes.py", "{work}"},
+	Calls: []Call{
+		works("write_note", args{"name": "note", "text": "one two \u00e9\u2028\U0001f4e6\n"}),
+		works("read_note", args{"name": "note"}),
+		works("count_words", args{"names": []string{"note", "note", "README.md"}}),
+		fails("read_note", args{"name": "none"}),
+	},
+}
+
 // imagePlace is where they lie in the image: not where they are on the host, so that
 // nothing of the host can stand in for them.
 func imagePlace(p Place) Place {
-	p.NPM, p.Go = "/srv/npm", "/srv/go"
+	p.NPM, p.Go, p.Python = "/srv/npm", "/srv/go", "/srv/python"
 	return p
 }
 
@@ -40,6 +53,14 @@ func imagePlace(p Place) Place {
 func TestServersInImages(t *testing.T) {
 	ctr.Need(t)
 	box, p := mcpbox(t), place(t)
+	p.Python = setup.Scratch(t, "mcpbox-servers-") // not every user reads the sources
+	if err := os.CopyFS(p.Python, os.DirFS("testdata")); err != nil {
+		t.Fatal(err)
+	}
+	all := []Server{python}
+	for id := range inImage {
+		all = append(all, Find(id))
+	}
 	who := accounts(t)[0]
 	d := ctr.Start(t)
 	if err := os.Chown(d.Address, who.uid, who.uid); err != nil {
@@ -54,12 +75,11 @@ func TestServersInImages(t *testing.T) {
 		t.Fatalf("image import: %v\n%s", err, out)
 	}
 	for _, runtime := range []string{"runc", "runsc"} {
-		for id := range inImage {
-			t.Run(runtime+"/"+id, func(t *testing.T) {
+		for _, s := range all {
+			t.Run(runtime+"/"+s.ID, func(t *testing.T) {
 				t.Parallel()
 				_, err := exec.LookPath(runtime)
 				setup.Need(t, err == nil, runtime)
-				s := Find(id)
 				home := filepath.Join(setup.Scratch(t, "mcpbox-servers-"), "home")
 				p := p
 				p.Work = filepath.Join(home, "project")
@@ -79,12 +99,15 @@ func TestServersInImages(t *testing.T) {
 	}
 }
 
-// writeImage packs the servers, Node.js and git.
+// writeImage packs the servers, and Node.js, Python and git.
 func writeImage(t *testing.T, archive, ref string, p Place) {
 	t.Helper()
 	r := image.Recipe{Ref: ref, Files: map[string]string{}, Links: map[string]string{"/bin": "/usr/bin"}}
-	for _, name := range []string{"node", "git", "env", "sh"} {
+	for _, name := range []string{"node", "python3", "git", "env", "sh"} {
 		path, err := exec.LookPath(name)
+		if name == "python3" {
+			path, err = exec.LookPath("/usr/bin/python3")
+		}
 		setup.Need(t, err == nil, name)
 		if path, err = filepath.EvalSymlinks(path); err != nil {
 			t.Fatal(err)
@@ -94,7 +117,13 @@ func writeImage(t *testing.T, archive, ref string, p Place) {
 			r.Links["/usr/bin/"+name] = path
 		}
 	}
+	// Not another Python that comes first in PATH.
+	out, err := exec.Command("/usr/bin/python3", "-c", `import sysconfig; print(sysconfig.get_path("stdlib"))`).Output()
+	setup.Need(t, err == nil, "/usr/bin/python3")
+	library := strings.TrimSpace(string(out))
+	r.Files[library] = library
 	to := imagePlace(p)
+	r.Files[to.Python] = p.Python
 	modules := filepath.Join(p.NPM, "node_modules")
 	packages := map[string]bool{}
 	for id, name := range inImage {

@@ -12,8 +12,8 @@ type Server struct {
 	// ID is the server's short name, also of its run: mcpbox run --name ID.
 	ID string
 	// Argv starts the server. In it, and in Env and Box and the arguments of
-	// Calls, a word in braces stands for a part of [Place]: {npm} {go} {work}
-	// {browser}.
+	// Calls, a word in braces stands for a part of [Place]: {npm} {go} {python}
+	// {work} {browser}.
 	Argv []string
 	// Env is what the server needs in its environment.
 	Env map[string]string
@@ -47,12 +47,13 @@ type Call struct {
 type Place struct {
 	NPM     string // install prefix, the parent of node_modules
 	Go      string // directory of Go programs
+	Python  string // directory of Python programs
 	Work    string // the declared directory
 	Browser string // path of a Chromium
 }
 
 func (p Place) expand(s string) string {
-	return strings.NewReplacer("{npm}", p.NPM, "{go}", p.Go, "{work}", p.Work, "{browser}", p.Browser).Replace(s)
+	return strings.NewReplacer("{npm}", p.NPM, "{go}", p.Go, "{python}", p.Python, "{work}", p.Work, "{browser}", p.Browser).Replace(s)
 }
 
 func (p Place) expandAll(list []string) []string {
