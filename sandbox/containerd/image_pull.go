@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -96,15 +97,19 @@ func newResolver(registry string, credentials Credentials) remotes.Resolver {
 	if err != nil {
 		host = registry
 	}
-	authorizer := docker.NewDockerAuthorizer(docker.WithAuthCreds(func(asks string) (string, string, error) {
+	return resolverOf(newHosts(host), func(asks string) (string, string, error) {
 		if credentials == nil || asks != host && asks != registry {
 			return "", "", nil
 		}
 		return credentials(registry)
-	}))
-	return docker.NewResolver(docker.ResolverOptions{
-		Hosts: docker.ConfigureDefaultRegistries(docker.WithAuthorizer(authorizer), docker.WithPlainHTTP(docker.MatchLocalhost)),
 	})
+}
+
+func resolverOf(h *hosts, credentials Credentials) remotes.Resolver {
+	authorizer := docker.NewDockerAuthorizer(docker.WithAuthCreds(credentials), docker.WithAuthClient(&http.Client{Transport: tokens{h}}))
+	return docker.NewResolver(docker.ResolverOptions{Hosts: docker.ConfigureDefaultRegistries(
+		docker.WithClient(&http.Client{Transport: h}), docker.WithAuthorizer(authorizer), docker.WithPlainHTTP(docker.MatchLocalhost),
+	)})
 }
 
 // resolve asks what a reference means, or finds where a digest is to be had.
