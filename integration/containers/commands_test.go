@@ -22,7 +22,8 @@ type user struct {
 	machine *machine
 }
 
-func newUser(t *testing.T, m *machine) *user {
+// program is mcpbox.
+func program(t *testing.T) string {
 	t.Helper()
 	bin := os.Getenv("MCPBOX_BIN")
 	if bin == "" {
@@ -35,6 +36,12 @@ func newUser(t *testing.T, m *machine) *user {
 	if _, err := os.Stat(bin); err != nil {
 		need(t, "mcpbox is not built: "+err.Error()+"; type: make build")
 	}
+	return bin
+}
+
+func newUser(t *testing.T, m *machine) *user {
+	t.Helper()
+	bin := program(t)
 	home := t.TempDir()
 	u := &user{t, bin, home, m}
 	t.Cleanup(func() { u.command("kill", "--all").Run() })

@@ -82,11 +82,11 @@ func (b *Backend) Start(ctx context.Context, spec *specs.Spec, network *sandbox.
 	if x.pipes, err = makePipes(b.RunDir, &l.plan); err != nil {
 		return nil, err
 	}
-	ns, err := newNamespace(network, l.network)
+	ns, err := newNamespace(network, l.network, b.Client.rootless)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { ns.ns.Close() }()
+	defer ns.release()
 	l.enter(ns.path())
 	if err := x.create(ctx, l); err != nil {
 		closeAll(ns.sockets)
@@ -99,12 +99,18 @@ func (b *Backend) Start(ctx context.Context, spec *specs.Spec, network *sandbox.
 		return nil, fmt.Errorf("limits: %w", err)
 	}
 	if spec.Annotations[sandbox.AnnotationRequire] == "cgroup" && !x.Tier().Kernel() {
-		return nil, &sandbox.UnsupportedError{Feature: `[limits] require = "cgroup"`, Reason: "the runtime has put the box into no cgroup with limits"}
+		return nil, &sandbox.UnsupportedError{Feature: `[limits] require = "cgroup"`, Reason: "the runtime has put the box into no cgroup with limits",
+			Fix: `leave it out to have memory measured, or set backend = "native"`}
+	}
+	if !x.Tier().Kernel() {
+		if err := unix.Setpriority(unix.PRIO_PGRP, x.pid, nice); err != nil { // all threads of PID 1
+			return nil, os.NewSyscallError("setpriority", err)
+		}
 	}
 	if err := x.release(ctx); err != nil {
 		return nil, err
 	}
-	x.watch()
+	x.watch(l.spec.Mounts)
 	return x, nil
 }
 
@@ -115,6 +121,10 @@ func (b *Backend) lower(spec *specs.Spec) (*lowered, string, error) {
 	}
 	if b.Runtime != "" && b.Runtime != "runc" && b.Runtime != "runsc" {
 		return nil, "", fmt.Errorf("runtime %q is not known", b.Runtime)
+	}
+	if b.Runtime == "runsc" && b.Client.rootless != nil {
+		return nil, "", &sandbox.UnsupportedError{Feature: `runtime = "runsc"`, Reason: "containerd is that of an ordinary user, with which gVisor makes no cgroup, and its memory cannot be told from outside",
+			Fix: `set runtime = "runc", or use the containerd of root`}
 	}
 	uid, gid, err := native.BoxUser()
 	if err != nil {
@@ -135,6 +145,9 @@ func (b *Backend) lower(spec *specs.Spec) (*lowered, string, error) {
 	t.socket = func(path string) bool {
 		var st unix.Stat_t
 		return unix.Lstat(path, &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFSOCK
+	}
+	if r := b.Client.rootless; r != nil {
+		t.rootless, t.rootUID, t.rootGID = r, r.rootUID, r.rootGID
 	}
 	l, err := lower(spec, t)
 	return l, group, err
@@ -213,8 +226,12 @@ func startError(f *pid1.Failure) error {
 	return fmt.Errorf("PID 1: %s: %w", what, err)
 }
 
-// Tier implements sandbox.Backend. The runtime makes the cgroups, as root.
+// Tier implements sandbox.Backend. The runtime makes the cgroups, as root; if it is not
+// that, there are none.
 func (b *Backend) Tier() sandbox.Tier {
+	if b.Client.rootless != nil {
+		return sandbox.TierWatchdog
+	}
 	if cgroup.Unified() {
 		return sandbox.TierSubtree
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/mcpbox/mcpbox/sandbox/containerd/internal/pid1"
 	"github.com/mcpbox/mcpbox/sandbox/internal/cgroup"
 	"github.com/mcpbox/mcpbox/sandbox/internal/proc"
+	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
 
@@ -101,8 +102,8 @@ func pollExit(pidfd int, ctx context.Context) bool {
 	return false
 }
 
-// watch follows the box until it has ended.
-func (x *box) watch() {
+// watch follows the box until it has ended. mounts are the box's.
+func (x *box) watch(mounts []specs.Mount) {
 	go func() {
 		defer close(x.reported)
 		var r pid1.Report
@@ -128,7 +129,10 @@ func (x *box) watch() {
 		x.mu.Unlock()
 		close(x.done)
 	}()
-	if x.limits.Memory > 0 && x.group.Tier != cgroup.None {
+	if x.limits.Memory > 0 && !x.Tier().Kernel() {
+		go x.watchMemory(mounts)
+	}
+	if x.limits.Memory > 0 && x.Tier().Kernel() {
 		go func() {
 			if x.group.AwaitOOM() {
 				x.memory.exceed(x.group.Memory().Peak)

@@ -28,7 +28,8 @@ type Client struct {
 	// Address is the path of containerd's socket.
 	Address string
 
-	c *containerd.Client
+	c        *containerd.Client
+	rootless *rootless // nil if containerd is root's
 }
 
 // dialTimeout is how long containerd may take to answer.
@@ -57,11 +58,21 @@ func Dial(ctx context.Context, address string) (*Client, error) {
 		c.Close()
 		return nil, unavailable(address, err)
 	}
-	return &Client{Address: address, c: c}, nil
+	r, err := findRootless(address)
+	if err != nil {
+		c.Close()
+		return nil, err
+	}
+	return &Client{Address: address, c: c, rootless: r}, nil
 }
 
 // Close ends the connection.
-func (c *Client) Close() error { return c.c.Close() }
+func (c *Client) Close() error {
+	if c.rootless != nil {
+		c.rootless.userns.Close()
+	}
+	return c.c.Close()
+}
 
 // Version is the version of containerd itself, such as "1.6.20~ds1".
 func (c *Client) Version(ctx context.Context) (string, error) {

@@ -5,10 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"os/exec"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/mcpbox/mcpbox/sandbox"
@@ -26,6 +24,8 @@ func Diagnose(ctx context.Context) []sandbox.Layer {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return []sandbox.Layer{{Name: "containerd", State: sandbox.Missing, Detail: `not running; only backend = "containerd" needs it`}}
+	case errors.As(err, &missing) && missing.Feature == rootlessFeature:
+		return []sandbox.Layer{{Name: "containerd", State: sandbox.Missing, Detail: missing.Error(), Fix: missing.Fix}}
 	case errors.As(err, &missing):
 		return []sandbox.Layer{{Name: "containerd", State: sandbox.Missing, Detail: missing.Reason + `; only backend = "containerd" needs it`}}
 	case err != nil:
@@ -44,8 +44,8 @@ func (c *Client) daemon(ctx context.Context) sandbox.Layer {
 		return l
 	}
 	whose := "the machine's, as root"
-	if info, err := os.Stat(c.Address); err == nil && ownerOf(info) != 0 {
-		whose = "of an ordinary user, rootless"
+	if c.rootless != nil {
+		whose = "of an ordinary user, rootless: limits by watchdog, runc only"
 	}
 	l.Detail = fmt.Sprintf("%s at %s, %s; files of images: %s; cgroups: %s", version, c.Address, whose, c.snapshotterState(ctx), cgroupDriver())
 	return l
@@ -73,14 +73,6 @@ func cgroupDriver() string {
 		return "cgroupfs, version 2"
 	}
 	return "cgroupfs, version 1"
-}
-
-func ownerOf(info fs.FileInfo) int {
-	stat, ok := info.Sys().(*syscall.Stat_t)
-	if !ok {
-		return -1
-	}
-	return int(stat.Uid)
 }
 
 // runtimes are the lines of runc and runsc. containerd looks for them in its own

@@ -68,6 +68,9 @@
 // in which that was left out. Root of the container is one more such user, and only the
 // runtime is ever it.
 //
+// A containerd that is not root's (rootless.go) makes the same boxes, with runc, and with
+// limits as the native backend has them without a cgroup (watchdog.go, stop.go).
+//
 // # gVisor
 //
 // With runsc the server's system calls are those of a kernel in user space (runsc.go).

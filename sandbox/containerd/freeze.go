@@ -8,13 +8,15 @@ import (
 
 	tasks "github.com/containerd/containerd/api/services/tasks/v1"
 	"github.com/containerd/containerd/v2/pkg/namespaces"
+	"golang.org/x/sys/unix"
 )
 
 // freezeTimeout bounds the attempt to stop everything.
 const freezeTimeout = 5 * time.Second
 
-// Freeze implements [sandbox.Box], by the runtime's freezer. PID 1 stands still with
-// the rest: a box that is frozen when its launcher dies is ended by [Reap].
+// Freeze implements [sandbox.Box], by the runtime's freezer, where the box is in one. PID 1
+// stands still with the rest: a box that is frozen when its launcher dies is ended by
+// [Reap].
 func (x *box) Freeze() error {
 	x.freezing.Lock()
 	defer x.freezing.Unlock()
@@ -23,6 +25,11 @@ func (x *box) Freeze() error {
 	}
 	if x.frozen {
 		return nil
+	}
+	if !x.Tier().Kernel() {
+		err := x.stopAll()
+		x.frozen = err == nil
+		return err
 	}
 	ctx, cancel := context.WithTimeout(namespaces.WithNamespace(context.Background(), Namespace), freezeTimeout)
 	defer cancel()
@@ -56,6 +63,10 @@ func (x *box) Thaw() error {
 }
 
 func (x *box) resume() error {
+	if !x.Tier().Kernel() {
+		_, err := x.signalAll(unix.SIGCONT)
+		return err
+	}
 	ctx, cancel := context.WithTimeout(namespaces.WithNamespace(context.Background(), Namespace), freezeTimeout)
 	defer cancel()
 	_, err := x.backend.Client.c.TaskService().Resume(ctx, &tasks.ResumeTaskRequest{ContainerID: containerID(x.backend.ID)})
@@ -71,7 +82,7 @@ func (x *box) thawKilled() {
 	if !x.frozen {
 		return
 	}
-	if x.group.Unfreeze() != nil {
+	if x.Tier().Kernel() && x.group.Unfreeze() != nil {
 		x.resume()
 	}
 	x.frozen = false

@@ -11,7 +11,7 @@ import (
 func (x *box) Layers() []sandbox.Layer {
 	limits := sandbox.Layer{Name: "limits", State: sandbox.Enforced, Detail: string(x.Tier()) + ": memory, processor time, processes"}
 	if !x.Tier().Kernel() {
-		limits.State, limits.Detail = sandbox.Partial, "the runtime has put the box into no cgroup with limits"
+		limits.State, limits.Detail = sandbox.Partial, string(x.Tier())+": memory is measured, and the box killed; processes by resource limit; processor time by priority only"
 	}
 	container := sandbox.Layer{Name: "container", State: sandbox.Enforced, Detail: fmt.Sprintf("%s by containerd, image %s", x.backend.runtime(), x.backend.Image.Digest)}
 	if x.backend.runtime() == "runsc" {

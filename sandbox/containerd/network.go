@@ -18,12 +18,17 @@ import (
 //
 // Root makes it with a thread. Everybody else makes it below a user namespace, as
 // root of which a process of its own makes it (network_child.go); containerd, which
-// runs as root, may enter that.
+// runs as root, may enter that. One that does not run as root may enter those of its
+// own user namespace, so there the process joins that.
 
 // namespace is a network namespace with the sockets in it.
 type namespace struct {
 	ns      *os.File
 	sockets []*os.File // nil where an optional one could not be made
+	// child has it as its descriptor at, for those who may not look at this process's;
+	// or nil.
+	child *child
+	at    int
 }
 
 func (n *namespace) close() {
@@ -35,14 +40,27 @@ func (n *namespace) close() {
 }
 
 // path is where a runtime finds the namespace.
-func (n *namespace) path() string { return fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), n.ns.Fd()) }
+func (n *namespace) path() string {
+	if n.child != nil {
+		return fmt.Sprintf("/proc/%d/fd/%d", n.child.pid, n.at)
+	}
+	return fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), n.ns.Fd())
+}
+
+// release lets go of the namespace, which lasts as long as somebody is in it.
+func (n *namespace) release() {
+	n.ns.Close()
+	if n.child != nil {
+		n.child.end()
+	}
+}
 
 // newNamespace makes a network namespace; without a network, with nothing but
 // loopback. sysctls are those of networks.
-func newNamespace(network *sandbox.Network, sysctls map[string]string) (*namespace, error) {
+func newNamespace(network *sandbox.Network, sysctls map[string]string, r *rootless) (*namespace, error) {
 	var n *namespace
 	var err error
-	if os.Geteuid() == 0 {
+	if r == nil && os.Geteuid() == 0 {
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
@@ -57,7 +75,7 @@ func newNamespace(network *sandbox.Network, sysctls map[string]string) (*namespa
 		}()
 		<-done
 	} else {
-		n, err = fromChild(network, sysctls)
+		n, err = fromChild(network, sysctls, r)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("network namespace: %w", err)

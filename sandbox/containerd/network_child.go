@@ -23,6 +23,10 @@ import (
 //	   │ sendThem ─────────────────────► │ only where that is not allowed
 //	   │ ◄───────────────── descriptors  │
 //	closes the socket                 ends
+//
+// With a rootless containerd the child is root of that one's user namespace, and stays
+// until the runtime has entered the network namespace, by way of the child's descriptor:
+// those of the launcher, who is outside, it may not look at (ptrace(2)).
 
 // netnsArg0 is argv[0] of that process.
 const netnsArg0 = "mcpbox-netns"
@@ -32,6 +36,7 @@ const sendThem = 's'
 
 // request is what the child is to make.
 type request struct {
+	Join    bool // it is in the user namespace of others, and makes the network namespace
 	Network bool // more than loopback
 	Address netip.Addr
 	Sockets []sandbox.Socket
@@ -46,10 +51,10 @@ type offer struct {
 }
 
 // fromChild has prepare done by a process in namespaces of its own.
-func fromChild(network *sandbox.Network, sysctls map[string]string) (*namespace, error) {
-	r := request{Sysctls: sysctls}
+func fromChild(network *sandbox.Network, sysctls map[string]string, of *rootless) (_ *namespace, err error) {
+	r := request{Join: of != nil, Sysctls: sysctls}
 	if network != nil {
-		r = request{true, network.Address, network.Sockets, sysctls}
+		r.Network, r.Address, r.Sockets = true, network.Address, network.Sockets
 	}
 	text, err := json.Marshal(r)
 	if err != nil {
@@ -60,27 +65,23 @@ func fromChild(network *sandbox.Network, sysctls map[string]string) (*namespace,
 		return nil, os.NewSyscallError("socketpair", err)
 	}
 	socket := os.NewFile(uintptr(pair[0]), "socket")
-	pidfd := -1
-	pid, err := syscall.ForkExec("/proc/self/exe", []string{netnsArg0, string(text)}, &syscall.ProcAttr{
-		Env:   []string{},
-		Files: []uintptr{0: uintptr(pair[1]), 1: 2, 2: 2},
-		Sys: &syscall.SysProcAttr{
-			Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNET,
-			UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Geteuid(), Size: 1}},
-			GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getegid(), Size: 1}},
-			PidFD:       &pidfd,
-		},
-	})
+	c := &child{socket: socket}
+	args := []string{netnsArg0, string(text)}
+	if of != nil {
+		err = c.join(of.userns, pair[1], args)
+	} else {
+		err = c.startBelow(pair[1], args)
+	}
 	unix.Close(pair[1])
 	if err != nil {
 		socket.Close()
-		return nil, &sandbox.UnsupportedError{Feature: `backend = "containerd" as an ordinary user`, Reason: "the kernel refused a network namespace: " + err.Error(),
-			Fix: "to see why, type: mcpbox doctor", Err: err}
+		return nil, err
 	}
+	var n *namespace
 	defer func() {
-		socket.Close() // the child's end
-		unix.Close(pidfd)
-		syscall.Wait4(pid, nil, 0, nil)
+		if n == nil || of == nil {
+			c.end()
+		}
 	}()
 	var o offer
 	switch err := json.NewDecoder(socket).Decode(&o); {
@@ -93,7 +94,41 @@ func fromChild(network *sandbox.Network, sysctls map[string]string) (*namespace,
 	case len(o.Sockets) != len(r.Sockets):
 		return nil, rights.ErrMalformed
 	}
-	return o.take(pidfd, int(socket.Fd()))
+	if n, err = o.take(c.pidfd, int(socket.Fd())); err == nil && of != nil {
+		n.child, n.at = c, o.Namespace
+	}
+	return n, err
+}
+
+// child is that process. It ends when its socket does.
+type child struct {
+	pid, pidfd int
+	socket     *os.File
+}
+
+func (c *child) end() {
+	c.socket.Close()
+	unix.Close(c.pidfd)
+	syscall.Wait4(c.pid, nil, 0, nil)
+}
+
+// startBelow starts it in a user namespace below the one of this process.
+func (c *child) startBelow(socket int, args []string) (err error) {
+	c.pid, err = syscall.ForkExec("/proc/self/exe", args, &syscall.ProcAttr{
+		Env:   []string{},
+		Files: []uintptr{0: uintptr(socket), 1: 2, 2: 2},
+		Sys: &syscall.SysProcAttr{
+			Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNET,
+			UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Geteuid(), Size: 1}},
+			GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getegid(), Size: 1}},
+			PidFD:       &c.pidfd,
+		},
+	})
+	if err != nil {
+		return &sandbox.UnsupportedError{Feature: `backend = "containerd" as an ordinary user`, Reason: "the kernel refused a network namespace: " + err.Error(),
+			Fix: "to see why, type: mcpbox doctor", Err: err}
+	}
+	return nil
 }
 
 // sendSockets has descriptors sent where they could be taken; for tests.
@@ -175,6 +210,11 @@ func makeOffer(text string) (offer, *namespace) {
 	var network *sandbox.Network
 	if r.Network {
 		network = &sandbox.Network{Address: r.Address, Sockets: r.Sockets}
+	}
+	if r.Join {
+		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+			return offer{Error: os.NewSyscallError("unshare", err).Error()}, nil
+		}
 	}
 	n, err := prepare(network, r.Sysctls)
 	if err != nil {

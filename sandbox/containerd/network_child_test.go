@@ -70,17 +70,17 @@ func TestNamespaceByAnother(t *testing.T) {
 	}
 	// What cannot be made says why.
 	network.Sockets[3].Optional = false
-	if _, err := fromChild(network, nil); err == nil || !strings.Contains(err.Error(), "socket") {
+	if _, err := fromChild(network, nil, nil); err == nil || !strings.Contains(err.Error(), "socket") {
 		t.Errorf("error %v", err)
 	}
-	if _, err := fromChild(nil, map[string]string{"net.ipv4.no_such_thing": "1"}); err == nil || !strings.Contains(err.Error(), "no_such_thing") {
+	if _, err := fromChild(nil, map[string]string{"net.ipv4.no_such_thing": "1"}, nil); err == nil || !strings.Contains(err.Error(), "no_such_thing") {
 		t.Errorf("error %v", err)
 	}
 }
 
 func byAnother(t *testing.T, network *sandbox.Network) *namespace {
 	t.Helper()
-	n, err := fromChild(network, map[string]string{"net.ipv4.ip_unprivileged_port_start": "0"})
+	n, err := fromChild(network, map[string]string{"net.ipv4.ip_unprivileged_port_start": "0"}, nil)
 	if u := new(sandbox.UnsupportedError); errors.As(err, &u) && os.Getenv("MCPBOX_REQUIRE") == "" {
 		t.Skip(err)
 	}

@@ -25,6 +25,8 @@ type target struct {
 	// socket reports whether a file of the host is a socket. gVisor cannot cover one,
 	// and lets nobody connect to one (host-uds).
 	socket func(path string) bool
+	// rootless is where ids of the host are others; nil if they are not.
+	rootless *rootless
 }
 
 // lowered is a specification in words of an OCI runtime, and what has to be made
@@ -100,6 +102,10 @@ func lower(spec *specs.Spec, t target) (*lowered, error) {
 			r.Soft, r.Hard = r.Soft+ownThreads, r.Hard+ownThreads
 		}
 	}
+	if n := boxPids(spec); t.rootless != nil && n > 0 {
+		limit := uint64(n) + ownThreads
+		process.Rlimits = append(process.Rlimits, specs.POSIXRlimit{Type: "RLIMIT_NPROC", Soft: limit, Hard: limit})
+	}
 	out.Process = &process
 	// The snapshot, mounted by containerd in its directory of the container.
 	out.Root = &specs.Root{Path: "rootfs", Readonly: true}
@@ -114,6 +120,14 @@ func lower(spec *specs.Spec, t target) (*lowered, error) {
 		return nil, err
 	}
 	return l, nil
+}
+
+// boxPids is the limit on processes, 0 if there is none.
+func boxPids(spec *specs.Spec) int64 {
+	if r := spec.Linux.Resources; r != nil && r.Pids != nil && r.Pids.Limit != nil {
+		return *r.Pids.Limit
+	}
+	return 0
 }
 
 // enter names the network namespace of the box.
@@ -136,8 +150,13 @@ func (l *lowered) lowerLinux(in *specs.Linux, t target) *specs.Linux {
 	linux.Namespaces = slices.Clone(in.Namespaces)
 	// A runtime wants to be root inside for as long as it builds the box. That is
 	// nobody on the host, too.
-	linux.UIDMappings = append(slices.Clone(in.UIDMappings), specs.LinuxIDMapping{ContainerID: 0, HostID: t.rootUID, Size: 1})
-	linux.GIDMappings = append(slices.Clone(in.GIDMappings), specs.LinuxIDMapping{ContainerID: 0, HostID: t.rootGID, Size: 1})
+	linux.UIDMappings, linux.GIDMappings = slices.Clone(in.UIDMappings), slices.Clone(in.GIDMappings)
+	if r := t.rootless; r != nil {
+		// There is one, of the user (boxspec.Check).
+		linux.UIDMappings[0].HostID, linux.GIDMappings[0].HostID = r.uid, r.gid
+	}
+	linux.UIDMappings = append(linux.UIDMappings, specs.LinuxIDMapping{ContainerID: 0, HostID: t.rootUID, Size: 1})
+	linux.GIDMappings = append(linux.GIDMappings, specs.LinuxIDMapping{ContainerID: 0, HostID: t.rootGID, Size: 1})
 	// Those of the network belong to the namespace, which is made elsewhere.
 	linux.Sysctl, l.network = maps.Clone(in.Sysctl), map[string]string{}
 	for key, value := range linux.Sysctl {
@@ -156,6 +175,10 @@ func (l *lowered) lowerLinux(in *specs.Linux, t target) *specs.Linux {
 			n += runscThreads
 		}
 		resources.Pids = &specs.LinuxPids{Limit: &n}
+	}
+	if t.rootless != nil {
+		// See rootless.go.
+		linux.CgroupsPath, resources = "", specs.LinuxResources{}
 	}
 	resources.Devices = []specs.LinuxDeviceCgroup{{Allow: false, Access: "rwm"}}
 	linux.Resources = &resources

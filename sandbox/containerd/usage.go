@@ -1,6 +1,7 @@
 package containerd
 
 import (
+	"fmt"
 	"os"
 	"slices"
 	"sync"
@@ -34,7 +35,11 @@ func (x *box) over() bool {
 // members are the processes of the box, by its cgroup, of which the kernel takes out
 // what is ending, and by its PID namespace, outside of which gVisor has helpers.
 func (x *box) members() ([]int, error) {
-	list, err := x.group.Members()
+	var list []int
+	var err error
+	if x.Tier().Kernel() {
+		list, err = x.group.Members()
+	}
 	if x.ns != "" {
 		var more []int
 		if more, err = proc.Members(x.ns, x.pid); err != nil {
@@ -51,22 +56,18 @@ func (x *box) members() ([]int, error) {
 func (x *box) killMembers() ([]int, error) {
 	list, err := x.members()
 	for _, pid := range list {
-		fd, err := unix.PidfdOpen(pid, 0)
-		if err != nil {
-			continue
-		}
-		// Asked once there is a descriptor, which cannot come to mean another process.
-		if again, err := x.members(); err == nil && slices.Contains(again, pid) {
-			unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0)
-		}
-		unix.Close(fd)
+		x.signal(pid, unix.SIGKILL)
 	}
 	return list, err
 }
 
 // Processes implements [sandbox.Box].
 func (x *box) Processes() ([]int, error) {
-	list, err := x.group.Members()
+	members := x.group.Members
+	if !x.Tier().Kernel() {
+		members = x.members
+	}
+	list, err := members()
 	if x.over() {
 		return nil, os.ErrProcessDone
 	}
@@ -79,6 +80,17 @@ func (x *box) Usage() (sandbox.Load, error) {
 	if err != nil {
 		return sandbox.Load{}, err
 	}
+	if !x.Tier().Kernel() {
+		load := sandbox.Load{Processes: len(list)}
+		for _, pid := range append(list, x.pid) {
+			if stat, err := proc.ReadStat(fmt.Sprintf("/proc/%d/stat", pid)); err == nil {
+				load.CPU += stat.CPU + stat.Waited
+			}
+			r := proc.ReadRollup(pid)
+			load.Memory += r.Anon + r.Swap + r.Shmem
+		}
+		return load, nil
+	}
 	load := sandbox.Load{Processes: len(list), Memory: x.group.Memory().Now}
 	user, system, _ := x.group.Time()
 	load.CPU = user + system
@@ -90,6 +102,12 @@ type facts struct {
 	mu       sync.Mutex
 	peak     int64
 	exceeded bool
+}
+
+func (f *facts) note(used int64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.peak = max(f.peak, used)
 }
 
 func (f *facts) exceed(used int64) {

@@ -157,7 +157,7 @@ func (b *box) stop() (awake bool, err error) {
 		return false, err
 	}
 	for _, pid := range list {
-		if !stopped(pid) {
+		if !proc.Stopped(pid) {
 			return true, nil
 		}
 	}
@@ -206,32 +206,4 @@ func (b *box) signal(pid int, sig unix.Signal) error {
 		return os.NewSyscallError("pidfd_send_signal", err)
 	}
 	return nil
-}
-
-// stopped reports whether every thread of a process is, or the process has
-// ended. A thread that waits in the kernel without being interruptible executes
-// nothing before it sees the signal.
-func stopped(pid int) bool {
-	tasks := fmt.Sprintf("/proc/%d/task", pid)
-	dir, err := os.Open(tasks)
-	if err != nil {
-		return true
-	}
-	defer dir.Close()
-	threads, err := dir.Readdirnames(-1)
-	if err != nil {
-		return true
-	}
-	for _, tid := range threads {
-		s, err := proc.ReadStat(tasks + "/" + tid + "/stat")
-		if err != nil {
-			continue
-		}
-		switch s.State {
-		case 'T', 't', 'Z', 'X', 'D':
-		default:
-			return false
-		}
-	}
-	return true
 }

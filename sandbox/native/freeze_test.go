@@ -265,13 +265,13 @@ func TestStopped(t *testing.T) {
 			}
 		}
 	}
-	if await('S'); stopped(cmd.Process.Pid) {
+	if await('S'); proc.Stopped(cmd.Process.Pid) {
 		t.Error("it sleeps, and counts as stopped")
 	}
 	if err := cmd.Process.Signal(unix.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
-	if await('T'); !stopped(cmd.Process.Pid) {
+	if await('T'); !proc.Stopped(cmd.Process.Pid) {
 		t.Error("it is stopped, and does not count as that")
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/mcpbox/mcpbox/sandbox/internal/proc"
 	"github.com/mcpbox/mcpbox/sandbox/native/internal/wire"
 	"golang.org/x/sys/unix"
 )
@@ -87,15 +88,15 @@ func (m *meter) look(all bool) (int64, error) {
 	sum, shared := m.onTmpfs(), int64(0)
 	held := sum
 	for _, pid := range list {
-		s := readStatus(pid)
-		sum += s.anon + s.swap + s.tables + s.shmem
-		shared += s.shmem
+		s := proc.ReadStatus(pid)
+		sum += s.Anon + s.Swap + s.Tables + s.Shmem
+		shared += s.Shmem
 	}
 	limit := m.box.limits.Memory
 	if sum >= limit {
 		return sum, nil // there is no need to look for more
 	}
-	end := time.Now().Add(lookAgain(limit - sum))
+	end := time.Now().Add(proc.LookAgain(limit - sum))
 	late := func() bool { return time.Now().After(end) }
 	if sum += m.unmapped(list, held+shared, 0, late); late() {
 		return max(sum, limit), nil // it may have taken that meanwhile
@@ -118,10 +119,10 @@ func (m *meter) measure(end time.Time) (used int64, whole bool, err error) {
 		if late() {
 			return sum, false, nil
 		}
-		r := readRollup(pid)
-		s := readStatus(pid)
-		sum += r.anon + r.swap + s.tables + r.shmem
-		mapped += r.shmem
+		r := proc.ReadRollup(pid)
+		s := proc.ReadStatus(pid)
+		sum += r.Anon + r.Swap + s.Tables + r.Shmem
+		mapped += r.Shmem
 	}
 	if mapped > 0 && held > 0 {
 		// Files on a tmpfs that are mapped have been counted twice.
@@ -174,50 +175,6 @@ func children(pid int) (list []int) {
 		}
 	}
 	return list
-}
-
-// status is what proc_pid_status(5) says of a process's memory, in bytes.
-type status struct{ anon, shmem, swap, tables int64 }
-
-func readStatus(pid int) (s status) {
-	readKiB(fmt.Sprintf("/proc/%d/status", pid), map[string]*int64{
-		"RssAnon": &s.anon, "RssShmem": &s.shmem, "VmSwap": &s.swap, "VmPTE": &s.tables,
-	})
-	return s
-}
-
-// rollup is what smaps_rollup (proc_pid_smaps(5)) says of a process's memory, in
-// bytes, of what is shared a part.
-type rollup struct{ anon, shmem, swap int64 }
-
-func readRollup(pid int) (r rollup) {
-	if !readKiB(fmt.Sprintf("/proc/%d/smaps_rollup", pid), map[string]*int64{
-		"Pss_Anon": &r.anon, "Pss_Shmem": &r.shmem, "SwapPss": &r.swap,
-	}) {
-		// A kernel without CONFIG_PROC_PAGE_MONITOR, or a process that has ended.
-		s := readStatus(pid)
-		r = rollup{s.anon, s.shmem, s.swap}
-	}
-	return r
-}
-
-// readKiB reads lines such as "RssAnon:  12 kB" into the variables of that name.
-func readKiB(file string, to map[string]*int64) bool {
-	data, err := os.ReadFile(file)
-	if err != nil {
-		return false
-	}
-	for line := range bytes.Lines(data) {
-		name, rest, ok := bytes.Cut(line, []byte{':'})
-		if !ok {
-			continue
-		}
-		if v := to[string(name)]; v != nil {
-			n, _ := strconv.ParseInt(string(bytes.TrimSpace(bytes.TrimSuffix(bytes.TrimSpace(rest), []byte("kB")))), 10, 64)
-			*v = n << 10
-		}
-	}
-	return true
 }
 
 // mappedFrom is a process's part of the files on the devices that it has mapped.

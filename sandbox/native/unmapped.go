@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/mcpbox/mcpbox/sandbox/internal/proc"
 	"golang.org/x/sys/unix"
 )
 
@@ -41,7 +42,7 @@ func (m *meter) unmapped(list []int, known, mapped int64, late func() bool) int6
 
 // machineShmem is how much of it there is (proc_meminfo(5)).
 func machineShmem() (n int64) {
-	readKiB("/proc/meminfo", map[string]*int64{"Shmem": &n})
+	proc.ReadKiB("/proc/meminfo", map[string]*int64{"Shmem": &n})
 	return n
 }
 

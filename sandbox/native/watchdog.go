@@ -1,9 +1,9 @@
 package native
 
 import (
-	"runtime"
 	"time"
 
+	"github.com/mcpbox/mcpbox/sandbox/internal/proc"
 	"github.com/mcpbox/mcpbox/sandbox/native/internal/wire"
 )
 
@@ -19,24 +19,16 @@ import (
 // of them. When it finds the limit reached, the box is stopped, and measured
 // exactly, while nothing grows. Only what is over the limit then is killed.
 
-// fillRate is how many bytes one processor can fill in a second: pages of the
-// kernel's usual size, at the pace of the fastest machines.
-const fillRate = 4 << 30
-
-const (
-	shortestLook = time.Millisecond
-	longestLook  = 250 * time.Millisecond
-	// rescan is after how many looks all processes of the machine are looked
-	// through for those of the box, rather than followed from parent to child.
-	rescan = 8
-)
+// rescan is after how many looks all processes of the machine are looked
+// through for those of the box, rather than followed from parent to child.
+const rescan = 8
 
 // watchMemory kills the box when it takes more than its limit.
 func (b *box) watchMemory(mounts []wire.Mount) {
 	m := newMeter(b, mounts)
 	defer m.close()
 	// It has hardly anything yet; and many a run is over before it has.
-	next := time.NewTimer(lookAgain(b.limits.Memory))
+	next := time.NewTimer(proc.LookAgain(b.limits.Memory))
 	defer next.Stop()
 	for look := 0; ; look++ {
 		select {
@@ -60,18 +52,9 @@ func (b *box) watchMemory(mounts []wire.Mount) {
 			}
 		}
 		b.memory.note(used)
-		next.Reset(lookAgain(b.limits.Memory - used))
+		next.Reset(proc.LookAgain(b.limits.Memory - used))
 	}
 }
-
-// lookAgain is how long a box needs at least to take that much more.
-func lookAgain(headroom int64) time.Duration {
-	d := time.Duration(float64(headroom) / rate() * float64(time.Second))
-	return min(max(d, shortestLook), longestLook)
-}
-
-// rate is how many bytes the machine can fill in a second.
-func rate() float64 { return fillRate * float64(min(runtime.NumCPU(), 8)) }
 
 // restTime is for how long a box is waited for to come to rest.
 const restTime = 100 * time.Millisecond
@@ -83,7 +66,7 @@ func (b *box) settle(m *meter) (int64, error) {
 		// It shares so much that the cheap look says nothing. Stopping it each
 		// time would slow it down, so it is measured as it runs, if that is done
 		// before it can have filled what is left to it.
-		used, whole, err := m.measure(time.Now().Add(lookAgain(b.limits.Memory - m.used)))
+		used, whole, err := m.measure(time.Now().Add(proc.LookAgain(b.limits.Memory - m.used)))
 		if err != nil || whole && used < b.limits.Memory {
 			m.used = used
 			return used, err
@@ -93,7 +76,7 @@ func (b *box) settle(m *meter) (int64, error) {
 	defer b.freezing.Unlock()
 	if !b.frozen {
 		// Who wakes others is measured while it runs.
-		for end := time.Now().Add(restTime); ; time.Sleep(shortestLook) {
+		for end := time.Now().Add(restTime); ; time.Sleep(proc.ShortestLook) {
 			if awake, err := b.stop(); err != nil {
 				return 0, err
 			} else if !awake || time.Now().After(end) {
@@ -127,7 +110,7 @@ func (b *box) measureAtRest(measure func() (int64, error)) (int64, error) {
 		}
 		began := time.Now()
 		used, err := measure()
-		more := int64(time.Since(began).Seconds() * rate())
+		more := int64(time.Since(began).Seconds() * proc.FillRate())
 		if err != nil || used >= b.limits.Memory || used+more < b.limits.Memory {
 			return used, err
 		}

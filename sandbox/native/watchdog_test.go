@@ -2,29 +2,12 @@ package native
 
 import (
 	"os"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
-)
 
-// From one look to the next a box cannot get to its limit, unless it is closer
-// than a look takes.
-func TestLookAgain(t *testing.T) {
-	rate := float64(fillRate) * float64(min(runtime.NumCPU(), 8))
-	for headroom := int64(1 << 20); headroom < 1<<40; headroom *= 3 {
-		d := lookAgain(headroom)
-		if filled := rate * d.Seconds(); d > shortestLook && filled > 1.001*float64(headroom) {
-			t.Errorf("with room for %d it is looked at again after %v, when %.0f may be there", headroom, d, filled)
-		}
-		if d < shortestLook || d > longestLook {
-			t.Errorf("%v", d)
-		}
-	}
-	if d := lookAgain(-1); d != shortestLook {
-		t.Errorf("past the limit: %v", d)
-	}
-}
+	"github.com/mcpbox/mcpbox/sandbox/internal/proc"
+)
 
 // The children that are followed are all that there are.
 func TestChildren(t *testing.T) {
@@ -50,11 +33,11 @@ func TestChildren(t *testing.T) {
 
 // A measurement and a look of this very process agree, roughly.
 func TestReadMemory(t *testing.T) {
-	s, r := readStatus(os.Getpid()), readRollup(os.Getpid())
-	if s.anon < 1<<20 || s.tables == 0 || r.anon < s.anon/4 || r.anon > 2*s.anon {
+	s, r := proc.ReadStatus(os.Getpid()), proc.ReadRollup(os.Getpid())
+	if s.Anon < 1<<20 || s.Tables == 0 || r.Anon < s.Anon/4 || r.Anon > 2*s.Anon {
 		t.Errorf("status %+v, smaps_rollup %+v", s, r)
 	}
-	if machineShmem() < 0 || readStatus(1<<30) != (status{}) {
+	if machineShmem() < 0 || proc.ReadStatus(1<<30) != (proc.Status{}) {
 		t.Error("what is not there has memory")
 	}
 }

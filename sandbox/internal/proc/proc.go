@@ -110,3 +110,17 @@ func Threads(pid int) (list []byte) {
 // Waits reports whether a thread of a process waits in the kernel, and cannot be
 // interrupted.
 func Waits(pid int) bool { return bytes.IndexByte(Threads(pid), 'D') >= 0 }
+
+// Stopped reports whether every thread of a process is, or the process has
+// ended. A thread that waits in the kernel without being interruptible executes
+// nothing before it sees the signal.
+func Stopped(pid int) bool {
+	for _, state := range Threads(pid) {
+		switch state {
+		case 'T', 't', 'D':
+		default:
+			return false
+		}
+	}
+	return true
+}

@@ -2,6 +2,7 @@ package proc
 
 import (
 	"errors"
+	"runtime"
 	"strings"
 	"testing"
 )
@@ -21,5 +22,23 @@ func TestParseStat(t *testing.T) {
 		if got, err := parseStat([]byte(bad)); !errors.Is(err, errStat) {
 			t.Errorf("%q: %+v, %v", bad, got, err)
 		}
+	}
+}
+
+// From one look to the next a box cannot get to its limit, unless it is closer
+// than a look takes.
+func TestLookAgain(t *testing.T) {
+	rate := float64(fillRate) * float64(min(runtime.NumCPU(), 8))
+	for headroom := int64(1 << 20); headroom < 1<<40; headroom *= 3 {
+		d := LookAgain(headroom)
+		if filled := rate * d.Seconds(); d > ShortestLook && filled > 1.001*float64(headroom) {
+			t.Errorf("with room for %d it is looked at again after %v, when %.0f may be there", headroom, d, filled)
+		}
+		if d < ShortestLook || d > longestLook {
+			t.Errorf("%v", d)
+		}
+	}
+	if d := LookAgain(-1); d != ShortestLook {
+		t.Errorf("past the limit: %v", d)
 	}
 }

@@ -1,0 +1,274 @@
+package containers
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/mcpbox/mcpbox/integration/ctr"
+	"github.com/mcpbox/mcpbox/integration/image"
+)
+
+// rootlessUser is a user with a containerd of his own, with an image and mcpbox.
+type rootlessUser struct {
+	*ctr.Rootless
+	mcpbox, ref string
+}
+
+func newRootlessUser(t *testing.T) *rootlessUser {
+	t.Helper()
+	r := ctr.StartRootless(t)
+	recipe := busybox(t)
+	var archive bytes.Buffer
+	if err := image.Write(&archive, recipe); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(r.Dir, "image.tar")
+	if err := os.WriteFile(file, archive.Bytes(), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	u := &rootlessUser{r, program(t), recipe.Ref}
+	if out, err := u.run("image", "import", file).CombinedOutput(); err != nil {
+		t.Fatalf("import: %v\n%s\n%s", err, out, r.Log())
+	}
+	return u
+}
+
+func (u *rootlessUser) run(args ...string) *exec.Cmd {
+	return u.Command(append([]string{u.mcpbox}, args...)...)
+}
+
+// server runs a shell command in a box.
+func (u *rootlessUser) server(flags []string, script string) *exec.Cmd {
+	line := append([]string{"run", "--raw", "--name", "x", "--backend", "containerd", "--image", u.ref}, flags...)
+	return u.run(append(line, "--", "sh", "-c", script)...)
+}
+
+// of are the user's processes whose command line begins so.
+func (u *rootlessUser) of(text string) (list []int) {
+	for pid, line := range u.Processes() {
+		if strings.HasPrefix(line, text) {
+			list = append(list, pid)
+		}
+	}
+	return list
+}
+
+func (u *rootlessUser) shims() (list []int) {
+	for pid, line := range u.Processes() {
+		if strings.HasPrefix(filepath.Base(strings.Fields(line)[0]), "containerd-shim") {
+			list = append(list, pid)
+		}
+	}
+	return list
+}
+
+// TestRootless: a containerd of an ordinary user's, in a user namespace, makes the same
+// boxes: they are the user, reach what is declared, keep their limits, hear the commands
+// and end with their launcher.
+func TestRootless(t *testing.T) {
+	u := newRootlessUser(t)
+	t.Run("files", u.files)
+	t.Run("network", u.network)
+	t.Run("limits", u.limits)
+	t.Run("commands", u.commands)
+	t.Run("launcher dies", u.launcherDies)
+	t.Run("refused", u.refused)
+}
+
+func (u *rootlessUser) files(t *testing.T) {
+	work, secret := filepath.Join(u.Home, "work"), filepath.Join(u.Dir, "secret")
+	if err := errors.Join(os.Mkdir(work, 0o700), os.Chown(work, u.UID, u.UID), os.WriteFile(secret, []byte("of root"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	script := fmt.Sprintf("id -u; echo made >%s/f; echo kept >%s/g; cat %s; touch /bin/x /etc/x; cat /proc/self/uid_map", work, u.Home, secret)
+	out, err := u.server([]string{"--rw", work, "--ro", secret}, script).Output()
+	lines := strings.Fields(string(out))
+	if err != nil || len(lines) != 7 || lines[0] != fmt.Sprint(u.UID) {
+		t.Errorf("%v, %q\n%s", err, out, u.Log())
+	}
+	var st syscall.Stat_t
+	if err := syscall.Stat(filepath.Join(work, "f"), &st); err != nil || int(st.Uid) != u.UID {
+		t.Errorf("the file on the host: %+v, %v", st, err)
+	}
+	if _, err := os.Stat(filepath.Join(u.Home, "g")); err == nil {
+		t.Error("it wrote into the user's home")
+	}
+}
+
+func (u *rootlessUser) network(t *testing.T) {
+	accepted := map[string]*atomic.Int64{}
+	address := map[string]string{}
+	for _, name := range []string{"declared", "other"} {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { l.Close() })
+		n := &atomic.Int64{}
+		accepted[name], address[name] = n, l.Addr().String()
+		go func() {
+			for {
+				c, err := l.Accept()
+				if err != nil {
+					return
+				}
+				n.Add(1)
+				io.WriteString(c, "answered\n")
+				c.Close()
+			}
+		}()
+	}
+	script := ""
+	for _, name := range []string{"declared", "other"} {
+		script += "nc " + strings.Replace(address[name], ":", " ", 1) + " </dev/null; "
+	}
+	// The control: without a box both are reached.
+	if out, _ := u.Command("busybox", "sh", "-c", strings.ReplaceAll(script, "nc ", "busybox nc ")).Output(); string(out) != "answered\nanswered\n" {
+		t.Fatalf("without a box: %q", out)
+	}
+	out, _ := u.server([]string{"--egress", "tcp://" + address["declared"]}, script).Output()
+	if string(out) != "answered\n" || accepted["declared"].Load() != 2 || accepted["other"].Load() != 1 {
+		t.Errorf("%q, %d and %d connections\n%s", out, accepted["declared"].Load(), accepted["other"].Load(), u.Log())
+	}
+}
+
+func (u *rootlessUser) limits(t *testing.T) {
+	const fill = "dd if=/dev/zero of=/tmp/x bs=1M count=%d; echo through; read x"
+	out, err := u.server([]string{"--memory", "64MiB"}, fmt.Sprintf(fill, 24)).CombinedOutput()
+	if err != nil && !strings.Contains(string(out), "through") || strings.Contains(string(out), "memory") {
+		t.Errorf("below the limit: %v, %s", err, out)
+	}
+	cmd := u.server([]string{"--memory", "64MiB"}, fmt.Sprintf(fill, 200))
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stdin.Close()
+	out, err = cmd.CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "memory") {
+		t.Errorf("above it: %v, %s", err, out)
+	}
+	cmd = u.server([]string{"--pids", "16"}, "(for i in $(seq 100); do sleep 7777 & done); read x")
+	if stdin, err = cmd.StdinPipe(); err != nil {
+		t.Fatal(err)
+	}
+	defer stdin.Close()
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer cmd.Wait()
+	defer u.run("kill", "x").Run()
+	await(t, "it has forked", func() bool { return len(u.of("sleep 7777 ")) > 5 })
+	for range 20 {
+		if n := len(u.of("sleep 7777 ")); n > 32 {
+			t.Fatalf("%d processes", n)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// serve starts a box with a process that does not end by itself.
+func (u *rootlessUser) serve(t *testing.T) *exec.Cmd {
+	t.Helper()
+	cmd := u.server(nil, "setsid sleep 8888 & echo ready; while :; do sleep 0.01; done")
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { in.Close() })
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { cmd.Process.Kill() })
+	if line, err := bufio.NewReader(out).ReadString('\n'); err != nil || line != "ready\n" {
+		t.Fatalf("%q, %v\n%s", line, err, u.Log())
+	}
+	return cmd
+}
+
+// alive reports whether something of a box of serve executes.
+func (u *rootlessUser) alive() bool { return len(u.of("sleep 8888 ")) > 0 }
+
+func (u *rootlessUser) commands(t *testing.T) {
+	cmd := u.serve(t)
+	await(t, "it runs", u.alive)
+	do := func(args ...string) {
+		t.Helper()
+		if out, err := u.run(args...).CombinedOutput(); err != nil {
+			t.Errorf("mcpbox %v: %v: %s", args, err, out)
+		}
+	}
+	await(t, "it is listed", func() bool {
+		out, err := u.run("ps", "--json").Output()
+		return err == nil && strings.Contains(string(out), `"name": "x"`)
+	})
+	do("freeze", "x")
+	for _, pid := range u.of("sleep 8888 ") {
+		if stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid)); err != nil || !strings.Contains(string(stat), ") T ") {
+			t.Errorf("frozen: %s, %v", stat, err)
+		}
+	}
+	do("thaw", "x")
+	do("cut", "x")
+	do("freeze", "x")
+	do("kill", "x")
+	cmd.Wait()
+	await(t, "nothing is left", func() bool { return !u.alive() && len(u.shims()) == 0 })
+}
+
+func (u *rootlessUser) launcherDies(t *testing.T) {
+	for _, freeze := range []bool{false, true} {
+		cmd := u.serve(t)
+		if freeze {
+			if out, err := u.run("freeze", "x").CombinedOutput(); err != nil {
+				t.Fatalf("%v: %s", err, out)
+			}
+		}
+		await(t, "the test would prove nothing: it runs", u.alive)
+		cmd.Process.Kill()
+		cmd.Wait()
+		await(t, "the box ends", func() bool { return !u.alive() })
+		await(t, "nothing is left", func() bool { return u.run("ps").Run() == nil && len(u.shims()) == 0 })
+	}
+}
+
+func (u *rootlessUser) refused(t *testing.T) {
+	policy := filepath.Join(u.Dir, "policy.toml")
+	if err := os.WriteFile(policy, []byte("[limits]\nrequire = \"cgroup\"\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	root := u.server(nil, "echo ran")
+	root.SysProcAttr = nil
+	for name, c := range map[string]struct {
+		cmd  *exec.Cmd
+		want string
+	}{
+		"gVisor":             {u.server([]string{"--runtime", "runsc"}, "echo ran"), `set runtime = "runc"`},
+		"limits of a cgroup": {u.server([]string{"--policy", policy}, "echo ran"), `require = "cgroup"`},
+		"root":               {root, "start mcpbox as that user"},
+	} {
+		out, err := c.cmd.CombinedOutput()
+		if err == nil || !strings.Contains(string(out), c.want) || strings.Contains(string(out), "ran\n") {
+			t.Errorf("%s: %v: %s", name, err, out)
+		}
+	}
+	if out, err := u.run("doctor").CombinedOutput(); err != nil || !strings.Contains(string(out), "rootless") {
+		t.Errorf("doctor: %v: %s", err, out)
+	}
+}

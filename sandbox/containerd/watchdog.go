@@ -1,0 +1,81 @@
+package containerd
+
+import (
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/mcpbox/mcpbox/sandbox/internal/proc"
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// Where no cgroup limits a box, as with a containerd that is not root's, its memory is
+// measured, and the box is killed that takes more than it may. Processes are a resource
+// limit, and in the place of one on processor time there is a low priority.
+
+// nice is that priority (nice(2)).
+const nice = 5
+
+// watchMemory kills the box when it takes more than its limit.
+func (x *box) watchMemory(mounts []specs.Mount) {
+	tmpfs := x.openTmpfs(mounts)
+	defer closeAll(tmpfs)
+	used := int64(0)
+	for {
+		select {
+		case <-x.done:
+			return
+		case <-time.After(proc.LookAgain(x.limits.Memory - used)):
+		}
+		list, err := x.members()
+		if err != nil {
+			return // it has ended
+		}
+		// Cheap, and too much: what processes share counts for each of them.
+		used = held(tmpfs)
+		for _, pid := range list {
+			s := proc.ReadStatus(pid)
+			used += s.Anon + s.Swap + s.Tables + s.Shmem
+		}
+		if used >= x.limits.Memory {
+			used = held(tmpfs)
+			for _, pid := range list {
+				r, s := proc.ReadRollup(pid), proc.ReadStatus(pid)
+				used += r.Anon + r.Swap + r.Shmem + s.Tables
+			}
+		}
+		if used >= x.limits.Memory {
+			x.memory.exceed(used)
+			x.Kill()
+			return
+		}
+		x.memory.note(used)
+	}
+}
+
+// openTmpfs opens the box's file systems in memory that it may write to, and cannot
+// exchange.
+func (x *box) openTmpfs(mounts []specs.Mount) (list []*os.File) {
+	for _, m := range mounts {
+		if m.Type != "tmpfs" {
+			continue
+		}
+		fd, err := unix.Open(fmt.Sprintf("/proc/%d/root%s", x.pid, m.Destination), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		if err == nil {
+			list = append(list, os.NewFile(uintptr(fd), m.Destination))
+		}
+	}
+	return list
+}
+
+// held is what file systems hold.
+func held(tmpfs []*os.File) (sum int64) {
+	for _, f := range tmpfs {
+		var fs unix.Statfs_t
+		if unix.Fstatfs(int(f.Fd()), &fs) == nil {
+			sum += int64(fs.Blocks-fs.Bfree) * fs.Bsize
+		}
+	}
+	return sum
+}
