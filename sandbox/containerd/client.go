@@ -14,6 +14,7 @@ import (
 	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/log"
 	"github.com/mcpbox/mcpbox/sandbox"
+	"golang.org/x/sys/unix"
 )
 
 // Namespace is the one of containerd's namespaces that is mcpbox's.
@@ -98,8 +99,13 @@ func find(address string) (string, error) {
 	var last error
 	for _, at := range places {
 		conn, err := net.DialTimeout("unix", at, dialTimeout)
-		if err == nil {
+		if err == nil && !named {
+			err = trusted(conn)
+		}
+		if conn != nil {
 			conn.Close()
+		}
+		if err == nil {
 			return at, nil
 		}
 		if last == nil || !errors.Is(err, fs.ErrNotExist) {
@@ -107,6 +113,29 @@ func find(address string) (string, error) {
 		}
 	}
 	return "", unavailable(address, last)
+}
+
+var errForeign = errors.New("another user listens there")
+
+// trusted refuses a containerd that nobody has named and that is neither root's nor this
+// user's. XDG_RUNTIME_DIR may be left over from another user, who then would say what is
+// run, and which process is the box that root ends.
+func trusted(conn net.Conn) error {
+	raw, err := conn.(*net.UnixConn).SyscallConn()
+	if err != nil {
+		return err
+	}
+	var peer *unix.Ucred
+	if e := raw.Control(func(fd uintptr) { peer, err = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) }); e != nil {
+		return e
+	}
+	if err != nil {
+		return os.NewSyscallError("getsockopt", err)
+	}
+	if peer.Uid != 0 && int(peer.Uid) != os.Geteuid() {
+		return errForeign
+	}
+	return nil
 }
 
 func unavailable(address string, err error) error {
@@ -118,6 +147,9 @@ func unavailable(address string, err error) error {
 	case errors.Is(err, fs.ErrPermission):
 		u.Reason = fmt.Sprintf("this user may not use %s", address)
 		u.Fix = "whoever may use it is as good as root; give that right with care, or set CONTAINERD_ADDRESS to one of your own"
+	case errors.Is(err, errForeign):
+		u.Reason = fmt.Sprintf("%s is another user's, and was found by XDG_RUNTIME_DIR only", address)
+		u.Fix = "type: unset XDG_RUNTIME_DIR; or set CONTAINERD_ADDRESS to it if you mean it"
 	case err == nil:
 		u.Reason = fmt.Sprintf("it does not serve at %s", address)
 		u.Fix = "look at its log, and start it anew"

@@ -94,6 +94,15 @@ func (c *Check) check(kernel bool) error {
 	if c.Ino == 0 || !kernel {
 		return nil
 	}
+	// What is mounted on itself is the same file where it is not mounted: the runtime
+	// may have been led elsewhere meanwhile.
+	var stx unix.Statx_t
+	if err := unix.Statx(unix.AT_FDCWD, c.Path, unix.AT_SYMLINK_NOFOLLOW, 0, &stx); err != nil {
+		return err
+	}
+	if stx.Attributes_mask&unix.STATX_ATTR_MOUNT_ROOT != 0 && stx.Attributes&unix.STATX_ATTR_MOUNT_ROOT == 0 { // Linux 5.8
+		return errors.New("source changed while the box was being built: nothing is mounted there")
+	}
 	var st unix.Stat_t
 	if err := unix.Lstat(c.Path, &st); err != nil {
 		return err

@@ -51,14 +51,19 @@ func TestCheck(t *testing.T) {
 	if err := unix.Lstat(file, &st); err != nil {
 		t.Fatal(err)
 	}
+	var proc unix.Stat_t // a mount that every machine has
+	if err := unix.Lstat("/proc", &proc); err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct {
 		name string
 		c    Check
 		want string
 	}{
-		{"the file", Check{Path: file, Dev: st.Dev, Ino: st.Ino}, ""},
-		{"another file", Check{Path: file, Dev: st.Dev, Ino: st.Ino + 1}, "source changed"},
-		{"another device", Check{Path: file, Dev: st.Dev + 1, Ino: st.Ino}, "source changed"},
+		{"the mount", Check{Path: "/proc", Dev: proc.Dev, Ino: proc.Ino}, ""},
+		{"no mount", Check{Path: file, Dev: st.Dev, Ino: st.Ino}, "nothing is mounted there"},
+		{"another file", Check{Path: "/proc", Dev: proc.Dev, Ino: proc.Ino + 1}, "source changed"},
+		{"another device", Check{Path: "/proc", Dev: proc.Dev + 1, Ino: proc.Ino}, "source changed"},
 		{"writable", Check{Path: file, ReadOnly: true}, "not read-only"},
 		{"not there", Check{Path: file + "y", Dev: 1, Ino: 1}, "no such file"},
 	} {
