@@ -294,14 +294,17 @@ func spent(t *testing.T) (sum time.Duration) {
 	return sum
 }
 
-// pidsMax is how many processes and threads the box's cgroup may have, or 0.
-func (a *attack) pidsMax() (n int) {
+// pidsMax is how many processes and threads the box's cgroup may have, or 0. There may
+// be others around it and beside it, which may have more.
+func (a *attack) pidsMax() (least int) {
 	for _, dir := range a.cgroups() {
-		if b, err := os.ReadFile(filepath.Join(dir, "pids.max")); err == nil {
-			n, _ = strconv.Atoi(strings.TrimSpace(string(b)))
+		b, err := os.ReadFile(filepath.Join(dir, "pids.max"))
+		n, no := strconv.Atoi(strings.TrimSpace(string(b)))
+		if err == nil && no == nil && (least == 0 || n < least) {
+			least = n
 		}
 	}
-	return n
+	return least
 }
 
 // cgroups are those of the box, which are named after its launcher.
