@@ -148,11 +148,31 @@ func (in *installation) goBuild(ctx context.Context, config *packages.GoConfig, 
 		}
 		return "", err
 	}
-	list, err := os.ReadDir(filepath.Join(work, "bin"))
-	if err != nil || len(list) != 1 || !list[0].Type().IsRegular() {
-		return "", fmt.Errorf("%s has no program to run", what)
+	file, err := onlyProgram(filepath.Join(work, "bin"))
+	if err != nil {
+		return "", fmt.Errorf("%s has no program to run: %w", what, err)
 	}
-	return filepath.Join(work, "bin", list[0].Name()), nil
+	return file, nil
+}
+
+// onlyProgram is the one file of a directory that a box has made, which may have left a
+// link to somewhere else in its place: a C compiler reads what a package has written.
+func onlyProgram(dir string) (string, error) {
+	info, err := os.Lstat(dir)
+	if err != nil {
+		return "", err
+	}
+	if !info.IsDir() {
+		return "", fmt.Errorf("%s is no directory", filepath.Base(dir))
+	}
+	list, err := os.ReadDir(dir)
+	if err != nil {
+		return "", err
+	}
+	if len(list) != 1 || !list[0].Type().IsRegular() {
+		return "", fmt.Errorf("%s has not one file", filepath.Base(dir))
+	}
+	return filepath.Join(dir, list[0].Name()), nil
 }
 
 // goFlags is a command of Go with those flags of the request that it knows.

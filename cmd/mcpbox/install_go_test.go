@@ -196,6 +196,30 @@ func (m *modules) sumsNow(path, version string) {
 	}
 }
 
+// What a box has left for a program is moved into the store, and thrown away where it
+// is none. It is never a file of the host's that a link leads to.
+func TestOnlyProgram(t *testing.T) {
+	t.Parallel()
+	work, host := t.TempDir(), t.TempDir()
+	at := func(names ...string) string { return filepath.Join(append([]string{work}, names...)...) }
+	for _, err := range []error{
+		os.WriteFile(filepath.Join(host, "precious"), nil, 0o600), os.Symlink(host, at("bin")), os.Mkdir(at("link"), 0o700),
+		os.Symlink(filepath.Join(host, "precious"), at("link", "x")), os.Mkdir(at("good"), 0o700), os.WriteFile(at("good", "x"), nil, 0o700), os.Mkdir(at("empty"), 0o700),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{"bin", "link", "empty", "none"} {
+		if file, err := onlyProgram(at(name)); err == nil {
+			t.Errorf("%s: %s", name, file)
+		}
+	}
+	if file, err := onlyProgram(at("good")); err != nil || file != at("good", "x") {
+		t.Error(file, err)
+	}
+}
+
 // A proxy that wants to know who asks. What it is told stays between it and Go.
 func TestInstallGoToken(t *testing.T) {
 	once(t)
