@@ -140,14 +140,27 @@ func TestContainerdDies(t *testing.T) {
 			if err := errors.Join(d.Run(), os.Chown(d.Address, somebody, somebody)); err != nil {
 				t.Fatal(err)
 			}
+			if kept(t, d) == "" {
+				t.Error("there is nothing to remove: the test proves nothing")
+			}
 			ps := exec.Command(w.in.mcpbox, "ps")
 			ps.Env, ps.SysProcAttr = r.cmd.Env, &syscall.SysProcAttr{Credential: r.cmd.SysProcAttr.Credential}
 			if out, err := ps.CombinedOutput(); err != nil {
 				t.Errorf("ps: %v: %s", err, out)
 			}
-			if left := d.Shims(); len(left) > 0 {
-				t.Errorf("shims are left: %v", left)
+			if left := kept(t, d); left != "" {
+				t.Errorf("left: %s", left)
 			}
 		})
 	}
+}
+
+// kept are the containers that containerd knows of.
+func kept(t *testing.T, d *ctr.Daemon) string {
+	t.Helper()
+	out, err := exec.Command("ctr", "--address", d.Address, "--namespace", "mcpbox", "containers", "list", "--quiet").CombinedOutput()
+	if err != nil {
+		t.Fatalf("ctr: %v: %s", err, out)
+	}
+	return string(out)
 }
