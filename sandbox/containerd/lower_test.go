@@ -1,6 +1,7 @@
 package containerd
 
 import (
+	"fmt"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -41,6 +42,35 @@ func TestOwnMounts(t *testing.T) {
 				t.Errorf("runsc %t: there is no %+v", runsc, want)
 			}
 		}
+	}
+}
+
+// TestMountsOfItsOwn: file systems of the box's own are its user's, files of mcpbox's in
+// them are read-only, and no mount of the host below a directory hears of the box's.
+func TestMountsOfItsOwn(t *testing.T) {
+	spec := fixture(t, "../../policy/testdata/image.json")
+	spec.Mounts = append(spec.Mounts, specs.Mount{Destination: "/x", Type: "tmpfs", Options: []string{"size=1"}},
+		specs.Mount{Destination: "/x/file", Type: "file", Source: "text"},
+		specs.Mount{Destination: "/w", Source: "/w", Type: "bind", Options: []string{"rbind", "rw", "nosuid", "nodev"}},
+		specs.Mount{Destination: "/f", Source: "/f", Type: "bind", Options: []string{"bind", "rw", "nosuid", "nodev"}})
+	l, err := lower(spec, testTarget)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string][]string{
+		"/x":      {fmt.Sprintf("uid=%d", spec.Process.User.UID), fmt.Sprintf("gid=%d", spec.Process.User.GID), "size=1"},
+		"/x/file": {"bind", "ro", "nosuid", "nodev", "private"}, "/w": {"rbind", "rprivate"}, "/f": {"bind", "private"},
+	}
+	for _, m := range l.spec.Mounts {
+		for _, o := range want[m.Destination] {
+			if !slices.Contains(m.Options, o) {
+				t.Errorf("%s is %v, without %s", m.Destination, m.Options, o)
+			}
+		}
+		delete(want, m.Destination)
+	}
+	if len(want) > 0 {
+		t.Errorf("not mounted: %v", want)
 	}
 }
 
