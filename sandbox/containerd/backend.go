@@ -180,6 +180,7 @@ func (x *box) greet(ctx context.Context, l *lowered, sockets []*os.File, network
 	case !r.Ready:
 		return errors.New("PID 1: unknown report")
 	}
+	x.landlock = r.Landlock
 	if err := x.pipes.settle(); err != nil {
 		return fmt.Errorf("pipes: %w", err)
 	}

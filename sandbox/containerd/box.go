@@ -28,6 +28,8 @@ type box struct {
 	limits  cgroup.Limits
 	made    bool // something may be in containerd
 	memory  facts
+	// landlock is the ABI of it that confines the program, or 0.
+	landlock int
 
 	mu    sync.Mutex
 	pidfd int    // -1 before PID 1 is there, and once it has ended

@@ -44,8 +44,7 @@
 //     of the file that the launcher saw.
 //
 // What a native box has beside that a container has not: a second user namespace, in
-// the place of which PID 1 has no privilege to lose; Landlock, so that a server can
-// make FIFOs in directories that it may write to; and limits of the user namespace, so
+// the place of which PID 1 has no privilege to lose; and limits of the user namespace, so
 // that the inotify instances of a user who starts mcpbox are shared with his boxes.
 // integration/escape has, attack by attack, what comes to something else.
 //

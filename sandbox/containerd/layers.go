@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/mcpbox/mcpbox/sandbox"
+	"github.com/mcpbox/mcpbox/sandbox/native"
 )
 
 // Layers implements [sandbox.Box].
@@ -22,7 +23,7 @@ func (x *box) Layers() []sandbox.Layer {
 			container,
 			{Name: "kernel", State: sandbox.Enforced, Detail: "gVisor's own, which is nobody in namespaces of the host"},
 			{Name: "seccomp", State: sandbox.Partial, Detail: "kept by gVisor's kernel, not by the host's"},
-			{Name: "landlock", State: sandbox.Missing, Detail: "not in containers"},
+			{Name: "landlock", State: sandbox.Missing, Detail: "gVisor has none"},
 			limits,
 		}
 	}
@@ -30,7 +31,7 @@ func (x *box) Layers() []sandbox.Layer {
 		container,
 		{Name: "namespaces", State: sandbox.Enforced, Detail: "user, mount, pid, network, ipc, uts, cgroup; no capability, no new privileges"},
 		{Name: "seccomp", State: sandbox.Enforced, Detail: "installed by PID 1 for itself and the program"},
-		{Name: "landlock", State: sandbox.Missing, Detail: "not in containers"},
+		native.LandlockLayer(x.landlock),
 		limits,
 	}
 }

@@ -119,6 +119,9 @@ func lower(spec *specs.Spec, t target) (*lowered, error) {
 	if err := l.lowerMounts(spec.Mounts, t); err != nil {
 		return nil, err
 	}
+	if !t.runsc { // gVisor has none
+		l.plan.Landlock = l.landlockRules(mode, t.socket)
+	}
 	return l, nil
 }
 

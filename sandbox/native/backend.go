@@ -9,7 +9,7 @@ import (
 
 	"github.com/mcpbox/mcpbox/sandbox"
 	"github.com/mcpbox/mcpbox/sandbox/internal/boxspec"
-	"github.com/mcpbox/mcpbox/sandbox/native/internal/stage"
+	"github.com/mcpbox/mcpbox/sandbox/internal/landlock"
 	"github.com/mcpbox/mcpbox/sandbox/native/internal/wire"
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -59,7 +59,7 @@ func (b *Backend) start(ctx context.Context, spec *specs.Spec, network *sandbox.
 	if limits.Pids > 0 {
 		limits.Pids += ownThreads
 	}
-	if err := checkSockets(spec.Annotations, stage.LandlockABI()); err != nil {
+	if err := checkSockets(spec.Annotations, landlock.ABI()); err != nil {
 		return nil, err
 	}
 	id := identity{plan.UID, plan.GID}

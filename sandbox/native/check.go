@@ -8,7 +8,7 @@ import (
 	"unsafe"
 
 	"github.com/mcpbox/mcpbox/sandbox"
-	"github.com/mcpbox/mcpbox/sandbox/native/internal/stage"
+	"github.com/mcpbox/mcpbox/sandbox/internal/landlock"
 	"github.com/mcpbox/mcpbox/sandbox/native/internal/wire"
 	seccomp "github.com/seccomp/libseccomp-golang"
 	"golang.org/x/sys/unix"
@@ -17,7 +17,7 @@ import (
 // Check implements sandbox.Backend.
 func (b *Backend) Check() []sandbox.Layer {
 	layers := []sandbox.Layer{
-		checkKernel(), checkNamespaces(), checkSeccomp(), checkLandlock(stage.LandlockABI()), checkStaging(), checkInitFile(), b.checkLimits(),
+		checkKernel(), checkNamespaces(), checkSeccomp(), LandlockLayer(landlock.ABI()), checkStaging(), checkInitFile(), b.checkLimits(),
 	}
 	if os.Geteuid() == 0 {
 		layers = append(layers, checkRoot())
@@ -30,7 +30,7 @@ func layersInForce(plan *wire.Plan, s wire.Started) []sandbox.Layer {
 	return []sandbox.Layer{
 		{Name: "namespaces", State: sandbox.Enforced, Detail: "user (two), mount, pid, network (lo only), ipc, uts, cgroup"},
 		{Name: "seccomp", State: sandbox.Enforced, Detail: fmt.Sprintf("allow-list of %d instructions", len(plan.Filter)/8)},
-		checkLandlock(s.LandlockABI),
+		LandlockLayer(s.LandlockABI),
 	}
 }
 
@@ -73,7 +73,8 @@ func checkSeccomp() sandbox.Layer {
 	return l
 }
 
-func checkLandlock(abi int) sandbox.Layer {
+// LandlockLayer is what is said of a box that is confined with that ABI of Landlock.
+func LandlockLayer(abi int) sandbox.Layer {
 	l := sandbox.Layer{Name: "landlock", State: sandbox.Enforced, Detail: fmt.Sprintf("ABI %d", abi)}
 	switch {
 	case abi == 0:

@@ -23,6 +23,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/mcpbox/mcpbox/sandbox/internal/landlock"
 	"github.com/mcpbox/mcpbox/sandbox/internal/process"
 	"golang.org/x/sys/unix"
 )
@@ -124,6 +125,15 @@ func (in *inside) start() (pid int, failure *Failure) {
 		return 0, fail("plan", "", errFrame)
 	}
 	plan := order.Plan
+	starter, abi := newThread(), 0
+	if len(plan.Landlock.Rules) > 0 {
+		// Before the filter, which need not know these calls.
+		var err error
+		starter.do(func() { abi, err = landlock.Restrict(plan.Landlock) })
+		if err != nil {
+			return 0, fail("landlock", "", err)
+		}
+	}
 	if plan.Filter != nil {
 		// All threads have the same, so that it does not matter which one starts the
 		// program.
@@ -134,7 +144,7 @@ func (in *inside) start() (pid int, failure *Failure) {
 	if failure := plan.check(); failure != nil {
 		return 0, failure
 	}
-	if err := Send(in.status, Report{Ready: true}); err != nil {
+	if err := Send(in.status, Report{Ready: true, Landlock: abi}); err != nil {
 		return 0, fail("status", "", err)
 	}
 	order = Order{}
@@ -158,13 +168,16 @@ func (in *inside) start() (pid int, failure *Failure) {
 		// Its descriptors are the three, as all others are close-on-exec.
 		attr := &syscall.SysProcAttr{Setsid: true}
 		if !plan.Kernel {
-			if err := dropBounding(); err != nil {
+			starter.do(func() { err = dropBounding() })
+			if err != nil {
 				return 0, fail("capabilities", "", err)
 			}
 			// With the user the capabilities go.
 			attr.Credential = &syscall.Credential{Uid: uint32(plan.UID), Gid: uint32(plan.GID)}
 		}
-		pid, err = syscall.ForkExec(path, plan.Args, &syscall.ProcAttr{Env: plan.Env, Files: in.stdio, Sys: attr})
+		starter.do(func() {
+			pid, err = syscall.ForkExec(path, plan.Args, &syscall.ProcAttr{Env: plan.Env, Files: in.stdio, Sys: attr})
+		})
 	}
 	if err != nil {
 		failure := fail("exec", plan.Args[0], err)
@@ -178,6 +191,29 @@ func (in *inside) start() (pid int, failure *Failure) {
 		return 0, fail("status", "", err)
 	}
 	return pid, nil
+}
+
+// thread is one that confines itself, with what it starts. The others stay outside of
+// that, the first above all: Landlock keeps signals from those that are not confined in
+// the same way.
+type thread chan func()
+
+func newThread() thread {
+	t := make(thread)
+	go func() {
+		runtime.LockOSThread() // for ever
+		for f := range t {
+			f()
+		}
+	}()
+	return t
+}
+
+// do has it do something.
+func (t thread) do(f func()) {
+	done := make(chan struct{})
+	t <- func() { defer close(done); f() }
+	<-done
 }
 
 // serve signals main as the launcher asks, and ends the box with the launcher.

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+
+	"github.com/mcpbox/mcpbox/sandbox/internal/landlock"
 )
 
 // Init is where PID 1 lies inside of the container.
@@ -46,8 +48,10 @@ type Plan struct {
 	UID, GID  int
 	Args, Env []string
 	Cwd       string
-	Links     []Link  // in file systems that are empty at first
-	Checks    []Check // of mounts
+	// Landlock is what the program may do by path; without rules it is not confined so.
+	Landlock landlock.Policy
+	Links    []Link  // in file systems that are empty at first
+	Checks   []Check // of mounts
 	// Filter is the program of the filter that PID 1 installs before all else, for
 	// itself and for what it starts. Without one there has to be one already.
 	Filter []byte `json:",omitempty"`
@@ -74,10 +78,11 @@ type Check struct {
 
 // Report is what PID 1 says; one field of it is set.
 type Report struct {
-	Ready   bool     `json:",omitempty"` // confined, and all is as planned
-	Started bool     `json:",omitempty"` // the program runs
-	Failure *Failure `json:",omitempty"` // it never will
-	Exited  *Exited  `json:",omitempty"` // the program has ended
+	Ready    bool     `json:",omitempty"` // confined, and all is as planned
+	Landlock int      `json:",omitempty"` // with that: the ABI that is in force, or 0
+	Started  bool     `json:",omitempty"` // the program runs
+	Failure  *Failure `json:",omitempty"` // it never will
+	Exited   *Exited  `json:",omitempty"` // the program has ended
 }
 
 // Failure is why a program was not started.

@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"unsafe"
 
+	"github.com/mcpbox/mcpbox/sandbox/internal/landlock"
 	"github.com/mcpbox/mcpbox/sandbox/internal/process"
 	"github.com/mcpbox/mcpbox/sandbox/native/internal/wire"
 	"golang.org/x/sys/unix"
@@ -89,7 +90,10 @@ func becomeServer(status *os.File) *wire.Failure {
 	// filter, which need not know these calls.
 	var started wire.Started
 	if !layerOff(plan, "landlock") {
-		if started.LandlockABI, err = restrictPaths(plan.Landlock); err != nil {
+		if started.LandlockABI, err = landlock.Restrict(plan.Landlock); err != nil {
+			if e := (*landlock.Error)(nil); errors.As(err, &e) {
+				return fail(e.Call, e.Path, e.Err)
+			}
 			return fail("landlock", "", err)
 		}
 	}

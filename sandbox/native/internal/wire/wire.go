@@ -26,7 +26,10 @@
 // for stage 2 in a memfd.
 package wire
 
-import "golang.org/x/sys/unix"
+import (
+	"github.com/mcpbox/mcpbox/sandbox/internal/landlock"
+	"golang.org/x/sys/unix"
+)
 
 // File descriptors that the launcher hands to stage 1, after 0, 1 and 2.
 const (
@@ -128,26 +131,10 @@ type Rlimit struct {
 }
 
 // Landlock is the second file system layer, by in-box path.
-type Landlock struct {
-	Rules []PathRule
-	// UnixSockets allows sockets to be made and resolved below writable rules.
-	UnixSockets bool
-}
+type Landlock = landlock.Policy
 
-// PathRule grants access to Path and all below it.
-type PathRule struct {
-	Path string
-	// Access is one of
-	//   list     directories may be listed
-	//   read     and files read and executed
-	//   write    and changed, created, removed, renamed
-	//   private  and FIFOs made: a file system of the box's own, with nothing
-	//            of the host below it, as rights reach across mount points
-	//   device   device nodes may be read, written and controlled
-	//   proc     may be read
-	//   socket   one UNIX socket may be connected to
-	Access string
-}
+// PathRule grants access to a path and all below it.
+type PathRule = landlock.Rule
 
 // FromHost reports whether the mount shows what is at Source on the host.
 func (m *Mount) FromHost() bool { return m.Kind == "bind" || m.Kind == "staged" }

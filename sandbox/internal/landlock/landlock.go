@@ -1,12 +1,47 @@
-package stage
+// Package landlock puts landlock(7) in force for a box, by path: a second layer over
+// what mounts allow. It is linked into the programs that run in boxes.
+package landlock
 
 import (
 	"errors"
 	"unsafe"
 
-	"github.com/mcpbox/mcpbox/sandbox/native/internal/wire"
 	"golang.org/x/sys/unix"
 )
+
+// Policy is what is allowed, by in-box path.
+type Policy struct {
+	Rules []Rule
+	// UnixSockets allows sockets to be made and resolved below writable rules.
+	UnixSockets bool
+}
+
+// Rule grants access to Path and all below it.
+type Rule struct {
+	Path string
+	// Access is one of
+	//   list     directories may be listed
+	//   read     and files read and executed
+	//   write    and changed, created, removed, renamed
+	//   private  and FIFOs made: a file system of the box's own, with nothing
+	//            of the host below it, as rights reach across mount points
+	//   device   device nodes may be read, written and controlled
+	//   proc     may be read
+	//   socket   one UNIX socket may be connected to
+	//   stream   a FIFO may be opened, for either end
+	Access string
+}
+
+// Error is a call that has failed.
+type Error struct {
+	Call, Path string
+	Err        error
+}
+
+func (e *Error) Error() string { return e.Call + " " + e.Path + ": " + e.Err.Error() }
+
+// Unwrap lets errors.As see the kernel's answer.
+func (e *Error) Unwrap() error { return e.Err }
 
 // accessResolveUnix is LANDLOCK_ACCESS_FS_RESOLVE_UNIX, of ABI 9.
 const accessResolveUnix = 1 << 16
@@ -47,8 +82,8 @@ const (
 		unix.LANDLOCK_ACCESS_FS_TRUNCATE | unix.LANDLOCK_ACCESS_FS_IOCTL_DEV | accessResolveUnix
 )
 
-// LandlockABI asks the kernel itself: securityfs may not show it.
-func LandlockABI() int {
+// ABI asks the kernel itself: securityfs may not show it.
+func ABI() int {
 	abi, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, 0, 0, unix.LANDLOCK_CREATE_RULESET_VERSION)
 	if errno != 0 {
 		return 0
@@ -56,11 +91,11 @@ func LandlockABI() int {
 	return int(abi)
 }
 
-// restrictPaths confines this thread to the rules, and returns the ABI that it
+// Restrict confines this thread to the rules, and returns the ABI that it
 // did so with: 0 where the kernel has no Landlock, and where its ABI 1 would
 // forbid every rename between directories of a writable tree.
-func restrictPaths(l wire.Landlock) (int, error) {
-	abi := LandlockABI()
+func Restrict(l Policy) (int, error) {
+	abi := ABI()
 	writable := false
 	for _, r := range l.Rules {
 		writable = writable || r.Access == "write"
@@ -82,21 +117,21 @@ func restrictPaths(l wire.Landlock) (int, error) {
 	}
 	rs, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, uintptr(unsafe.Pointer(&attr)), size, 0)
 	if errno != 0 {
-		return 0, fail("landlock_create_ruleset", "", errno)
+		return 0, &Error{"landlock_create_ruleset", "", errno}
 	}
 	defer unix.Close(int(rs))
 	for _, r := range l.Rules {
 		if err := addPathRule(int(rs), r, handled, l.UnixSockets); err != nil {
-			return 0, fail("landlock_add_rule", r.Path, err)
+			return 0, &Error{"landlock_add_rule", r.Path, err}
 		}
 	}
 	if _, _, errno := unix.Syscall(unix.SYS_LANDLOCK_RESTRICT_SELF, rs, 0, 0); errno != 0 {
-		return 0, fail("landlock_restrict_self", "", errno)
+		return 0, &Error{"landlock_restrict_self", "", errno}
 	}
 	return abi, nil
 }
 
-func addPathRule(rs int, r wire.PathRule, handled uint64, sockets bool) error {
+func addPathRule(rs int, r Rule, handled uint64, sockets bool) error {
 	fd, err := unix.Open(r.Path, unix.O_PATH|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
 	if err != nil {
 		return err
@@ -127,6 +162,8 @@ func addPathRule(rs int, r wire.PathRule, handled uint64, sockets bool) error {
 		if sockets {
 			access |= unixAccess
 		}
+	case "stream":
+		access = unix.LANDLOCK_ACCESS_FS_READ_FILE | unix.LANDLOCK_ACCESS_FS_WRITE_FILE
 	case "socket":
 		access = readAccess | unix.LANDLOCK_ACCESS_FS_WRITE_FILE | accessResolveUnix
 	default:
