@@ -190,7 +190,7 @@ func testLauncherDies(t *testing.T, m *machine) {
 		}
 		cmd.Process.Kill()
 		cmd.Wait()
-		if len(m.left(t, launched{})) == 0 {
+		if !freeze && len(m.left(t, launched{})) == 0 {
 			t.Error("there is nothing to remove: the test proves nothing")
 		}
 		u.ps()

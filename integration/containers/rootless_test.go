@@ -235,12 +235,12 @@ func (u *rootlessUser) commands(t *testing.T) {
 func (u *rootlessUser) launcherDies(t *testing.T) {
 	for _, freeze := range []bool{false, true} {
 		cmd := u.serve(t)
+		await(t, "it runs", u.alive) // else there would be nothing to end
 		if freeze {
 			if out, err := u.run("freeze", "x").CombinedOutput(); err != nil {
 				t.Fatalf("%v: %s", err, out)
 			}
 		}
-		await(t, "the test would prove nothing: it runs", u.alive)
 		cmd.Process.Kill()
 		cmd.Wait()
 		await(t, "the box ends", func() bool { return !u.alive() })
@@ -254,7 +254,7 @@ func (u *rootlessUser) refused(t *testing.T) {
 		t.Fatal(err)
 	}
 	root := u.server(nil, "echo ran")
-	root.SysProcAttr = nil
+	root.SysProcAttr, root.Env = nil, append(root.Env, "CONTAINERD_ADDRESS="+u.Address)
 	for name, c := range map[string]struct {
 		cmd  *exec.Cmd
 		want string

@@ -39,6 +39,7 @@ type box struct {
 
 	freezing sync.Mutex
 	frozen   bool
+	guard    *guard // as long as it is frozen by the runtime
 
 	killed   chan struct{} // closed when somebody has tried to end it
 	killOnce sync.Once
@@ -217,6 +218,9 @@ func (x *box) lastWord() *pid1.Exited {
 // removed now is removed by [Reap].
 func (x *box) end() {
 	x.stuck = proc.AwaitEnd(x.done, x.pid, x.killMembers)
+	x.freezing.Lock()
+	x.unguard()
+	x.freezing.Unlock()
 	x.pipes.control.Close()
 	x.pipes.status.Close()
 	if len(x.stuck) > 0 {

@@ -57,8 +57,8 @@
 // removes them when the server has ended, and [Reap], by the record in the run's
 // directory, when it could not. A process that waits in the kernel for what does not come
 // cannot be ended by anybody ([sandbox.Exit.Stuck]); then launcher and Reap give up within
-// seconds, and the record stays for the next look. A box that is frozen does not notice that its launcher
-// has died; it stands still until it is reaped.
+// seconds, and the record stays for the next look. A box that the runtime has frozen does
+// not notice that its launcher has died; a process of its own does (guard.go), and reaps.
 //
 // # Root
 //

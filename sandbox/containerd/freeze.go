@@ -15,8 +15,8 @@ import (
 const freezeTimeout = 5 * time.Second
 
 // Freeze implements [sandbox.Box], by the runtime's freezer, where the box is in one. PID 1
-// stands still with the rest: a box that is frozen when its launcher dies is ended by
-// [Reap].
+// stands still with the rest, and another process watches for the end of the launcher
+// (guard.go).
 func (x *box) Freeze() error {
 	x.freezing.Lock()
 	defer x.freezing.Unlock()
@@ -31,14 +31,20 @@ func (x *box) Freeze() error {
 		x.frozen = err == nil
 		return err
 	}
+	var err error
+	if x.guard, err = startGuard(x.backend.RunDir); err != nil {
+		return fmt.Errorf("freeze: %w", err)
+	}
 	ctx, cancel := context.WithTimeout(namespaces.WithNamespace(context.Background(), Namespace), freezeTimeout)
 	defer cancel()
 	id := containerID(x.backend.ID)
 	if _, err := x.backend.Client.c.TaskService().Pause(ctx, &tasks.PauseTaskRequest{ContainerID: id}); err != nil {
 		if x.over() {
+			x.unguard()
 			return os.ErrProcessDone
 		}
 		x.resume()
+		x.unguard()
 		return fmt.Errorf("freeze: %w", runtimeError(err))
 	}
 	x.frozen = true
@@ -59,7 +65,14 @@ func (x *box) Thaw() error {
 		return fmt.Errorf("thaw: %w", runtimeError(err))
 	}
 	x.frozen = false
+	x.unguard()
 	return nil
+}
+
+// unguard has nobody wait for the end of the launcher. It is called with x.freezing.
+func (x *box) unguard() {
+	x.guard.dismiss()
+	x.guard = nil
 }
 
 func (x *box) resume() error {
@@ -86,4 +99,5 @@ func (x *box) thawKilled() {
 		x.resume()
 	}
 	x.frozen = false
+	x.unguard()
 }

@@ -179,8 +179,13 @@ func (o offer) take(pidfd, socket int) (_ *namespace, err error) {
 
 // Init must be called early in main, and in TestMain of a package whose tests start
 // containers, as a launcher that is not root makes network namespaces in a process
-// of this program. It returns unless this is that process.
+// of this program, and one that has frozen a box is watched by another. It returns unless
+// this is one of them.
 func Init() {
+	if len(os.Args) == 2 && os.Args[0] == guardArg0 {
+		watchOver(os.Args[1])
+		unix.Exit(0)
+	}
 	if len(os.Args) == 0 || os.Args[0] != netnsArg0 {
 		return
 	}
