@@ -38,7 +38,12 @@ func newRootlessUser(t *testing.T) *rootlessUser {
 	if err := os.WriteFile(file, archive.Bytes(), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	u := &rootlessUser{r, program(t), recipe.Ref}
+	// Where the user finds them, wherever they lie.
+	bin := program(t)
+	if out, err := exec.Command("cp", bin, bin+"-containerd", r.Dir).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	u := &rootlessUser{r, filepath.Join(r.Dir, "mcpbox"), recipe.Ref}
 	if out, err := u.run("image", "import", file).CombinedOutput(); err != nil {
 		t.Fatalf("import: %v\n%s\n%s", err, out, r.Log())
 	}
