@@ -74,11 +74,23 @@ func (x *box) signal(pid int, sig unix.Signal) error {
 		return os.NewSyscallError("pidfd_open", err)
 	}
 	defer unix.Close(fd)
-	if again, err := x.members(); err != nil || !slices.Contains(again, pid) {
+	if !x.has(pid) {
 		return nil
 	}
 	if err := unix.PidfdSendSignal(fd, sig, nil, 0); err != unix.ESRCH {
 		return os.NewSyscallError("pidfd_send_signal", err)
 	}
 	return nil
+}
+
+// has reports whether a process is one of the box.
+func (x *box) has(pid int) bool {
+	if of, err := proc.Namespace(pid); err == nil && x.ns != "" && of == x.ns {
+		return true
+	}
+	if !x.Tier().Kernel() {
+		return false
+	}
+	list, err := x.group.Members()
+	return err == nil && slices.Contains(list, pid)
 }
