@@ -239,52 +239,6 @@ func sameMounts(t *testing.T, asked []specs.Mount, l *lowered) {
 	}
 }
 
-// sameLandlock: nothing is writable by path that a mount does not have writable, no FIFO
-// is made in what belongs to the host, and all that is writable is there.
-func sameLandlock(t *testing.T, asked *specs.Spec, l *lowered) {
-	t.Helper()
-	p := l.plan.Landlock
-	if mode := asked.Annotations[sandbox.AnnotationUnixSockets]; p.UnixSockets != (mode == "private" || mode == "host") {
-		t.Errorf("sockets %t, for %s", p.UnixSockets, mode)
-	}
-	if len(p.Rules) == 0 || p.Rules[0].Path != "/" || p.Rules[0].Access != "read" {
-		t.Errorf("rules %+v", p.Rules)
-	}
-	made := map[string]string{}
-	for _, r := range p.Rules[1:] {
-		made[r.Path] = r.Access
-	}
-	for _, name := range []string{pid1.Stdout, pid1.Stderr} {
-		if made[pid1.Path(name)] != "stream" {
-			t.Errorf("%s cannot be opened anew", name)
-		}
-		delete(made, pid1.Path(name))
-	}
-	for _, m := range asked.Mounts {
-		got := made[m.Destination]
-		delete(made, m.Destination)
-		want := ""
-		host := func(o specs.Mount) bool {
-			return o.Type == "bind" && strings.HasPrefix(o.Destination, m.Destination+"/")
-		}
-		switch {
-		case m.Type == "bind" && m.Source == m.Destination && strings.HasPrefix(m.Source, "/dev/"):
-			want = "device"
-		case m.Type == "bind" && m.Source == "/dev/null", slices.Contains(m.Options, "ro"), slices.Contains(m.Options, "rro"):
-		case m.Type == "tmpfs" && !slices.ContainsFunc(asked.Mounts, host):
-			want = "private"
-		case m.Type == "tmpfs", m.Type == "bind":
-			want = "write"
-		}
-		if got != want {
-			t.Errorf("%s is %q by path, not %q", m.Destination, got, want)
-		}
-	}
-	if len(made) > 0 {
-		t.Errorf("nobody asked for %v", made)
-	}
-}
-
 func hasAny(c *specs.LinuxCapabilities) bool {
 	return c != nil && len(c.Bounding)+len(c.Effective)+len(c.Inheritable)+len(c.Permitted)+len(c.Ambient) > 0
 }
