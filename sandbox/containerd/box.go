@@ -165,7 +165,9 @@ func (x *box) Kill() error {
 		return nil
 	}
 	if err == unix.EPERM {
-		// A sandbox of gVisor is nobody's, so an ordinary user has to ask.
+		// A sandbox of gVisor is nobody's, so an ordinary user has to ask: PID 1, which
+		// takes this for the launcher's end, and the runtime.
+		x.pipes.control.Close()
 		err = x.killByRuntime()
 	}
 	if err != nil {
@@ -175,11 +177,22 @@ func (x *box) Kill() error {
 	return nil
 }
 
+// killByRuntime has runsc kill a box, and before that thaw it: it signals nothing that
+// is frozen.
 func (x *box) killByRuntime() error {
+	x.freezing.Lock()
+	defer x.freezing.Unlock()
+	if x.frozen {
+		if err := x.resume(); err != nil {
+			return runtimeError(err)
+		}
+		x.frozen = false
+	}
 	ctx, cancel := context.WithTimeout(namespaces.WithNamespace(context.Background(), Namespace), freezeTimeout)
 	defer cancel()
-	_, err := x.backend.Client.c.TaskService().Kill(ctx, &tasks.KillRequest{ContainerID: containerID(x.backend.ID), Signal: uint32(unix.SIGKILL), All: true})
-	return err
+	// If this fails PID 1 has ended, or is about to.
+	x.backend.Client.c.TaskService().Kill(ctx, &tasks.KillRequest{ContainerID: containerID(x.backend.ID), Signal: uint32(unix.SIGKILL), All: true})
+	return nil
 }
 
 // Wait implements [sandbox.Box].
