@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -46,9 +47,8 @@ func Of(pid int, name string, limits Limits) (*Group, error) {
 		return g, nil
 	}
 	if limits.Memory > 0 {
-		// Where this process may not listen, the counters tell in the end.
 		if g.Tier == V1 {
-			g.hearOOM(g.v1["memory"])
+			g.look = g.hearOOM(g.v1["memory"]) != nil
 		} else {
 			g.openEvents()
 		}
@@ -88,6 +88,23 @@ func (g *Group) openEvents() error {
 	}
 	g.oom = os.NewFile(uintptr(fd), path)
 	return nil
+}
+
+// lookEvery is how often it is looked at a counter.
+const lookEvery = 100 * time.Millisecond
+
+// lookV1 is AwaitOOM for v1 where this process may not listen, as the cgroup is
+// somebody else's: it looks, when the kernel has killed.
+func (g *Group) lookV1() bool {
+	for ; ; time.Sleep(lookEvery) {
+		text, err := os.ReadFile(filepath.Join(g.v1["memory"], "memory.oom_control"))
+		if err != nil {
+			return false // the group has been removed
+		}
+		if count(string(text), "oom_kill") > 0 {
+			return true
+		}
+	}
 }
 
 // awaitV2 is AwaitOOM for v2. The kernel wakes whoever polls the file when a count

@@ -24,6 +24,7 @@ type Group struct {
 	home here              // where this process is
 	call *scopeCall        // to systemd, until Adopt
 	oom  *os.File          // of v1 an eventfd(2), of v2 memory.events; nil if nobody has to wait
+	look bool              // at the counter of v1, as this process may not listen
 
 	mu      sync.Mutex
 	v2      string   // the box's directory, or ""
@@ -166,6 +167,8 @@ func (g *Group) Memory() Memory {
 // makes stay until Remove, and of them it returns false at once.
 func (g *Group) AwaitOOM() bool {
 	switch {
+	case g.look:
+		return g.lookV1()
 	case g.oom == nil:
 		return false
 	case g.Tier == V1:
