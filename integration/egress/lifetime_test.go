@@ -38,6 +38,10 @@ func TestLauncherDeath(t *testing.T) {
 		if _, err := w.watch.report(); err != nil {
 			t.Errorf("a connection outlives its launcher: %v", err)
 		}
+		// What is left in containerd goes with the next command.
+		if got := run(t, a.command(w, w.file("mcpbox"), "ps")); got.code != 0 {
+			t.Errorf("ps: %q, %s", got.outcome(), got.stderr)
+		}
 		journal()
 	})
 }

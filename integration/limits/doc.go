@@ -12,5 +12,7 @@
 //
 // By themselves they take the tier that mcpbox picks, and those below it, which a
 // build with the tag layersoff is told to use. As root they also run as an ordinary
-// user, and as one to whom cgroups of v1 were delegated.
+// user, and as one to whom cgroups of v1 were delegated. What a container comes to,
+// with runc and with gVisor's runsc, stands in one table with what a native box does
+// (worst_test.go); kinds_test.go has what is looked at while it runs.
 package limits

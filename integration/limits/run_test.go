@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -30,7 +31,25 @@ type attack struct {
 
 	cmd            *exec.Cmd
 	stdin          io.WriteCloser
-	stdout, stderr bytes.Buffer
+	stdout, stderr words
+}
+
+// words are what has been said by now.
+type words struct {
+	mu   sync.Mutex
+	said bytes.Buffer
+}
+
+func (w *words) Write(b []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.said.Write(b)
+}
+
+func (w *words) String() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.said.String()
 }
 
 // start starts it. %out in an argument is the directory that the box may write to.
@@ -45,8 +64,12 @@ func (a *attack) start(args ...string) {
 	if a.place.uid != os.Getuid() {
 		os.Chown(filepath.Join(a.home, "policy.toml"), a.place.uid, a.place.uid)
 	}
-	line := append([]string{"run", fmt.Sprintf("--raw=%v", !a.server), "--name", "hog", "--policy", filepath.Join(a.home, "policy.toml"), "--rw", a.out()}, a.flags...)
-	line = append(append(line, "--"), needPrograms(a.t).hog)
+	line := append([]string{"run", fmt.Sprintf("--raw=%v", !a.server), "--name", "hog", "--policy", filepath.Join(a.home, "policy.toml"), "--rw", a.out()}, append(a.place.in.flags(), a.flags...)...)
+	hog := needPrograms(a.t).hog
+	if a.place.in != nil {
+		hog = "/opt/" + comm
+	}
+	line = append(line, "--", hog)
 	for _, arg := range args {
 		line = append(line, strings.ReplaceAll(arg, "%out", a.out()))
 	}
@@ -79,7 +102,7 @@ func (a *attack) end() (code int, last exit) {
 		a.t.Fatalf("%v", err)
 	}
 	files, _ := filepath.Glob(filepath.Join(a.home, ".local/state/mcpbox/journal/hog/*.jsonl"))
-	files = slices.DeleteFunc(files, func(f string) bool { return strings.HasSuffix(f, ".messages.jsonl") })
+	files = slices.DeleteFunc(files, func(f string) bool { return strings.Contains(f, ".messages.") })
 	if len(files) == 0 {
 		a.t.Fatalf("no journal; stderr: %s", a.stderr.String())
 	}

@@ -24,11 +24,14 @@ type place struct {
 	uid  int      // of the launcher
 	off  string   // tiers to go without
 	join []string // cgroups that were delegated to the user, for the launcher to be in
+	in   *container
 }
 
 func (p place) String() string {
 	s := strings.ReplaceAll(p.tier, " ", "-")
 	switch {
+	case p.in != nil:
+		s = p.in.runtime
 	case len(p.join) > 0:
 		s += "-delegated"
 	case p.uid != os.Getuid():
@@ -49,6 +52,9 @@ func (p place) command(t *testing.T, home string, args ...string) *exec.Cmd {
 	if p.off != "" {
 		bin = needPrograms(t).layersoff
 	}
+	if p.in != nil {
+		bin = p.in.mcpbox
+	}
 	line := append([]string{bin}, args...)
 	if len(p.join) > 0 {
 		// Root enters the cgroups, and the user starts there.
@@ -59,6 +65,9 @@ func (p place) command(t *testing.T, home string, args ...string) *exec.Cmd {
 	cmd := exec.Command(line[0], line[1:]...)
 	cmd.Dir = home
 	cmd.Env = []string{"PATH=/usr/local/bin:/usr/bin:/bin", "HOME=" + home, "LANG=C.UTF-8", "MCPBOX_LAYER_OFF=" + p.off}
+	if p.in != nil {
+		cmd.Env = append(cmd.Env, "CONTAINERD_ADDRESS="+p.in.daemon.Address)
+	}
 	for _, name := range []string{"XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS"} { // where the user's systemd is
 		if v, ok := os.LookupEnv(name); ok && p.uid == os.Getuid() {
 			cmd.Env = append(cmd.Env, name+"="+v)
@@ -73,7 +82,7 @@ func (p place) command(t *testing.T, home string, args ...string) *exec.Cmd {
 // pick asks mcpbox which tier it would take.
 func (p place) pick(t *testing.T) string {
 	t.Helper()
-	out, err := p.command(t, home(t, p), "explain", "--json", "--", "true").Output()
+	out, err := p.command(t, home(t, p), append(append([]string{"explain", "--json"}, p.in.flags()...), "--", "true")...).Output()
 	var e struct{ Tier string }
 	if err == nil {
 		err = json.Unmarshal(out, &e)

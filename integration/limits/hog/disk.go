@@ -22,6 +22,13 @@ func disk(way, dir string, all int64) string {
 			_, err = f.Write(block)
 			must(err)
 		}
+	case "steady": // for whoever takes some time to look
+		for at := int64(0); at < all; at += chunk {
+			_, err = f.Write(block)
+			must(err)
+			time.Sleep(2 * time.Millisecond)
+		}
+		time.Sleep(3 * time.Second)
 	case "holes": // a large file that is mostly not there, but at last is
 		must(f.Truncate(all * 100))
 		for at := int64(0); at < all; at += 4096 {

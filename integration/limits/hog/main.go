@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"strconv"
 	"sync/atomic"
+	"syscall"
 	"time"
 	"unsafe"
 
@@ -72,6 +73,12 @@ func main() {
 		fmt.Println(n)
 	case "daemon":
 		daemon(arg(1))
+	case "stubborn":
+		stubborn(arg(1))
+	case "answer":
+		answer()
+	case "flood":
+		flood(arg(1))
 	case "sleep":
 		sleep()
 	default:
@@ -124,6 +131,11 @@ func memory(kind, file string, n int, each int64) {
 	failed := false
 	for _, cmd := range all {
 		failed = cmd.Wait() != nil || failed
+	}
+	for _, cmd := range all {
+		if status := cmd.ProcessState.Sys().(syscall.WaitStatus); status.Signaled() {
+			time.Sleep(time.Minute) // and so will be the rest
+		}
 	}
 	fmt.Println("took all", !failed)
 }
