@@ -30,6 +30,7 @@ type attack struct {
 	server bool // it is spoken to as to a server
 
 	cmd            *exec.Cmd
+	hung           *time.Timer // of the last one that was started
 	stdin          io.WriteCloser
 	stdout, stderr words
 }
@@ -82,12 +83,16 @@ func (a *attack) start(args ...string) {
 	if err := a.cmd.Start(); err != nil {
 		a.t.Fatal(err)
 	}
-	hung := time.AfterFunc(deadline, func() {
-		a.t.Errorf("%q hung", a.cmd.Args)
-		a.cmd.Process.Kill()
+	if a.hung != nil {
+		a.hung.Stop()
+	}
+	cmd := a.cmd
+	a.hung = time.AfterFunc(deadline, func() {
+		a.t.Errorf("%q hung", cmd.Args)
+		cmd.Process.Kill()
 	})
 	a.t.Cleanup(func() {
-		hung.Stop()
+		a.hung.Stop()
 		a.cmd.Process.Kill()
 	})
 }
@@ -98,6 +103,7 @@ func (a *attack) out() string { return filepath.Join(a.home, "out") }
 func (a *attack) end() (code int, last exit) {
 	a.t.Helper()
 	err := a.cmd.Wait()
+	a.hung.Stop()
 	if exit := new(exec.ExitError); err != nil && !errors.As(err, &exit) {
 		a.t.Fatalf("%v", err)
 	}
