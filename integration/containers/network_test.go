@@ -105,6 +105,27 @@ echo end`), gate(t, served))
 	}
 }
 
+// TestNetworkSettings: what a policy has the kernel keep to in the box's network
+// namespace is set there, by the launcher, whose it is.
+func TestNetworkSettings(t *testing.T) {
+	m := start(t, busybox(t))
+	const setting = "/proc/sys/net/ipv4/icmp_echo_ignore_all"
+	if host, err := os.ReadFile(setting); err != nil || strings.TrimSpace(string(host)) != "0" {
+		t.Skipf("%s of the host is %q, %v, and would prove nothing", setting, host, err)
+	}
+	spec := m.specOf(t, `network.allow = ["example.com:443"]`, "cat", setting)
+	if spec.Linux.Sysctl["net.ipv4.icmp_echo_ignore_all"] != "1" {
+		t.Fatalf("the policy sets %v", spec.Linux.Sysctl)
+	}
+	box, err := m.backend(t).Start(t.Context(), spec, gate(t, make(chan string, 16)))
+	if err != nil {
+		t.Fatalf("%v\n%s", err, m.Log())
+	}
+	if out, errs, _ := finish(t, box, ""); out != "1\n" {
+		t.Errorf("%q, %q", out, errs)
+	}
+}
+
 // TestNoNetwork: without one there is loopback, and no route.
 func TestNoNetwork(t *testing.T) { each(t, testNoNetwork) }
 

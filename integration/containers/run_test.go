@@ -127,7 +127,7 @@ func TestInside(t *testing.T) { each(t, testInside) }
 
 func testInside(t *testing.T, m *machine) {
 	out, errs, _ := m.outcome(t, "", "", "sh", "-c", `
-echo fifos $(ls /run/mcpbox/in /run/mcpbox/out | grep -c fifo)
+echo fifos: $(ls -A /run/mcpbox/in; ls -A /run/mcpbox/out) # with a name of one it could be held open
 for fd in 3 4 5 6 7 8 9; do
 	(echo x >/proc/1/fd/$fd) 2>/dev/null && echo "descriptor $fd of PID 1 can be written to"
 	(timeout 1 head -c 1 /proc/1/fd/$fd >/dev/null) 2>/dev/null && echo "descriptor $fd of PID 1 can be read"
@@ -136,7 +136,7 @@ for d in / /run/mcpbox /run/mcpbox/in /run/mcpbox/out /etc /bin; do mkdir $d/x 2
 touch /tmp/a $HOME/a /dev/shm/a && echo own places are writable
 echo to stderr >/dev/stderr
 `)
-	if want := "fifos 0\nown places are writable\n"; out != want || errs != "to stderr\n" {
+	if want := "fifos:\nown places are writable\n"; out != want || errs != "to stderr\n" {
 		t.Errorf("stdout:\n%s\nwant:\n%s\nstderr:\n%s", out, want, errs)
 	}
 }
