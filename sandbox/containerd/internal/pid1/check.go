@@ -72,7 +72,11 @@ func checkInterfaces() error {
 	if err != nil {
 		return err
 	}
-	for line := range strings.Lines(string(data)) {
+	return onlyLoopback(string(data))
+}
+
+func onlyLoopback(dev string) error {
+	for line := range strings.Lines(dev) {
 		name, _, ok := strings.Cut(line, ":")
 		if ok && strings.TrimSpace(name) != "lo" {
 			return fmt.Errorf("there is a network interface %s", strings.TrimSpace(name))

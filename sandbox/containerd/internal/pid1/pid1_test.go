@@ -81,6 +81,18 @@ func TestCheck(t *testing.T) {
 	}
 }
 
+// TestOnlyLoopback: a network that the runtime did not enter has more.
+func TestOnlyLoopback(t *testing.T) {
+	const head = "Inter-|   Receive                  |  Transmit\n face |bytes    packets errs drop|bytes    packets\n    lo:     120       2    0    0      120       2\n"
+	for text, want := range map[string]string{
+		head: "", "": "", head + "  eth0: 1 2 3\n": "eth0", head + "lo0:1 2 3\n": "lo0", strings.Replace(head, "    lo:", "  eth1:", 1): "eth1",
+	} {
+		if err := onlyLoopback(text); (err != nil) != (want != "") || err != nil && !strings.HasSuffix(err.Error(), " "+want) {
+			t.Errorf("%q: %v; want %q", text, err, want)
+		}
+	}
+}
+
 func TestFrames(t *testing.T) {
 	var b bytes.Buffer
 	sent := Order{Plan: &Plan{UID: 7, Args: []string{"a\n", ""}, Checks: []Check{{Path: "/x", Dev: 1 << 60}}}}
