@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"errors"
 	"fmt"
 	"path"
 	"strings"
@@ -80,6 +81,9 @@ func (p *Policy) CheckBackend() error {
 	}
 	if p.BackendName() == BackendContainerd && p.RuntimeName() == RuntimeRunsc && p.Mode() == SocketsHost {
 		return &Error{p.Runtime.Origin, `runtime is "runsc", whose kernel reaches no unix socket of the host, but unix_sockets is "host"; write runtime = "runc", or unix_sockets = "private"`}
+	}
+	if p.BackendName() == BackendContainerd && p.Files.Staged != nil && *p.Files.Staged {
+		return errors.New(`changes are staged in boxes of the backend "native" only; write staged = false, or leave out --staged, to let the server write to your directories themselves`)
 	}
 	if why := badReference(p.Image.Value); why != "" {
 		return &Error{p.Image.Origin, fmt.Sprintf("image cannot be %q: %s", p.Image.Value, why)}

@@ -37,6 +37,8 @@ func TestBackendCombinations(t *testing.T) {
 		{"an unknown runtime", *Extend(imagePolicy(), &Policy{Runtime: Said[RuntimeName]{"kata", at}}), origin + `runtime cannot be "kata"; it has to be "runc" or "runsc"`},
 		{"gVisor and the host's sockets", *Extend(imagePolicy(), &Policy{Runtime: Said[RuntimeName]{RuntimeRunsc, at}, UnixSockets: SocketsHost}), origin + `runtime is "runsc", whose kernel reaches no unix socket of the host`},
 		{"gVisor and sockets of its own", *Extend(imagePolicy(), &Policy{Runtime: Said[RuntimeName]{RuntimeRunsc, at}, UnixSockets: SocketsPrivate}), ""},
+		{"staged in an image", *Extend(imagePolicy(), &Policy{Files: Files{Staged: new(true)}}), `changes are staged in boxes of the backend "native" only`},
+		{"not staged in an image", *Extend(imagePolicy(), &Policy{Files: Files{Staged: new(bool)}}), ""},
 		{"a reference of a flag", *Extend(imagePolicy(), &Policy{Image: Said[string]{"x\ny", Origin{Flag: "--image"}}}), `--image: image cannot be "x\ny"`},
 	} {
 		err := c.p.CheckBackend()

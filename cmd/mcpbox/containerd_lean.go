@@ -51,7 +51,7 @@ func findFull() (string, error) {
 	if path, err := exec.LookPath(fullName); err == nil && filepath.IsAbs(path) {
 		return path, nil
 	}
-	return "", fmt.Errorf("the backend containerd is a program of its own, %s, which is neither beside %s nor in PATH; to build it, type: CGO_ENABLED=1 go build -o %s github.com/mcpbox/mcpbox/cmd/mcpbox",
+	return "", fmt.Errorf("the backend containerd is a program of its own, %s, which is neither beside %s nor in PATH; to build it, type where you have the source of mcpbox: make build && cp bin/%[1]s %[3]s",
 		fullName, self, shellQuote(beside))
 }
 
@@ -62,10 +62,13 @@ func imageCommand(console) *cobra.Command {
 	cmd.DisableFlagParsing = true // its flags are those of the other program
 	cmd.Args = cobra.ArbitraryArgs
 	cmd.RunE = func(*cobra.Command, []string) error { return becomeFull() }
+	cmd.ValidArgsFunction = completeImages
 	return cmd
 }
 
+// completeImages leaves it to the other program, which is asked the same.
 func completeImages(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	becomeFull()
 	return nil, cobra.ShellCompDirectiveNoFileComp
 }
 
@@ -76,7 +79,7 @@ func checkContainerd() []sandbox.Layer {
 	if _, err := findFull(); err == nil {
 		becomeFull()
 	}
-	return []sandbox.Layer{{Name: "containerd", State: sandbox.Missing, Detail: `not looked for, as ` + fullName + ` is not installed; only backend = "containerd" needs it`}}
+	return []sandbox.Layer{{Name: "containerd", State: sandbox.Missing, Detail: `not looked for, as ` + fullName + ` is not installed; only backend = "containerd" needs it: make install puts it beside mcpbox`}}
 }
 
 func initContainerd() {}

@@ -51,7 +51,11 @@ func targets(list []*runs.Run, args []string) ([]*runs.Run, error) {
 		case len(named)+len(known) == 0 && len(list) == 0:
 			return nil, fmt.Errorf("no run has the name or ID %q: nothing is running", arg)
 		case len(named)+len(known) == 0:
-			return nil, fmt.Errorf("no run has the name or ID %q; running: %s", arg, describeRuns(list))
+			done := ""
+			if len(args) > 1 {
+				done = ", so nothing was done to the others"
+			}
+			return nil, fmt.Errorf("no run has the name or ID %q%s; running: %s", arg, done, describeRuns(list))
 		}
 		for _, r := range append(named, known...) {
 			if !slices.Contains(chosen, r) {

@@ -29,7 +29,7 @@ func TestTargets(t *testing.T) {
 		{"f", "", `no run has the name or ID "f"; running: fs (00000001), fs (00000002), git (00000003), 00000003 (00000004), 00000005 (00000005)`},
 		{"0000000", "", `no run has`},
 		{"FS", "", `no run has`},
-		{"fs nope", "", `"nope"`},
+		{"fs nope", "", `"nope", so nothing was done to the others; running: fs`},
 	} {
 		got, err := targets(list, strings.Fields(c.args))
 		var ids []string

@@ -259,7 +259,7 @@ func TestTwoPrograms(t *testing.T) {
 
 	copyTo(u.mcpbox, filepath.Join(alone, "mcpbox"))
 	u.mcpbox = filepath.Join(alone, "mcpbox")
-	missing := "mcpbox-containerd, which is neither beside " + u.mcpbox + " nor in PATH; to build it, type: "
+	missing := "mcpbox-containerd, which is neither beside " + u.mcpbox + " nor in PATH; to build it, type where you have the source of mcpbox: make build && cp bin/mcpbox-containerd "
 	u.has(u.fail(125, args...), missing)
 	u.has(u.fail(125, "image", "list"), missing)
 	u.has(u.do("doctor"), "mcpbox-containerd is not installed")

@@ -176,7 +176,7 @@ func (x *box) greet(ctx context.Context, l *lowered, sockets []*os.File, network
 	case err != nil:
 		return err
 	case r.Failure != nil:
-		return startError(r.Failure)
+		return x.startError(r.Failure)
 	case !r.Ready:
 		return errors.New("PID 1: unknown report")
 	}
@@ -197,7 +197,7 @@ func (x *box) release(ctx context.Context) error {
 	case err != nil:
 		return err
 	case r.Failure != nil:
-		return startError(r.Failure)
+		return x.startError(r.Failure)
 	case !r.Started:
 		return errors.New("PID 1: unknown report")
 	}
@@ -205,7 +205,7 @@ func (x *box) release(ctx context.Context) error {
 }
 
 // startError makes of PID 1's word the error that a person can act on.
-func startError(f *pid1.Failure) error {
+func (x *box) startError(f *pid1.Failure) error {
 	var err error = errors.New(f.Text)
 	if f.Errno != 0 {
 		err = unix.Errno(f.Errno)
@@ -219,8 +219,12 @@ func startError(f *pid1.Failure) error {
 	}
 	switch f.Step {
 	case pid1.StepOwner:
+		fix := "start mcpbox as the user who owns the directory"
+		if x.backend.Runtime != "runsc" {
+			fix = "update runc to runc 1.2 or newer, or " + fix
+		}
 		return &sandbox.UnsupportedError{Feature: "write access to " + f.Path + " as root", Reason: "the container runtime cannot mount it with mapped owners, and a box never runs as root",
-			Fix: "update runc to runc 1.2 or newer, or start mcpbox as the user who owns the directory"}
+			Fix: fix}
 	case pid1.StepCheck:
 		return &sandbox.UnsupportedError{Feature: "a container of this runtime", Reason: "the box is not what was asked for: " + f.Path + ": " + f.Text, Fix: `update the runtime, or set backend = "native"`}
 	}

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
@@ -89,6 +90,9 @@ func find(address string) (string, error) {
 		named = address != ""
 	}
 	places := []string{strings.TrimPrefix(address, "unix://")}
+	if named && !filepath.IsAbs(places[0]) {
+		return "", &sandbox.UnsupportedError{Feature: "containerd", Reason: fmt.Sprintf("%q is not the path of a socket", address), Fix: "set CONTAINERD_ADDRESS to one, such as /run/containerd/containerd.sock"}
+	}
 	if !named {
 		places = places[:0]
 		if dir := os.Getenv("XDG_RUNTIME_DIR"); filepath.IsAbs(dir) {
@@ -143,10 +147,10 @@ func unavailable(address string, err error) error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		u.Reason = fmt.Sprintf("there is no socket %s", address)
-		u.Fix = "to install it on Debian or Ubuntu, type: sudo apt-get install containerd; if its socket is elsewhere, set CONTAINERD_ADDRESS"
+		u.Fix = howToStart() + "; if its socket is elsewhere, set CONTAINERD_ADDRESS to that"
 	case errors.Is(err, fs.ErrPermission):
 		u.Reason = fmt.Sprintf("this user may not use %s", address)
-		u.Fix = "whoever may use it is as good as root; give that right with care, or set CONTAINERD_ADDRESS to one of your own"
+		u.Fix = "whoever may use it is as good as root: give that right with care ([grpc] gid in /etc/containerd/config.toml), or run a containerd of your own, rootless, and set CONTAINERD_ADDRESS to its socket"
 	case errors.Is(err, errForeign):
 		u.Reason = fmt.Sprintf("%s is another user's, and was found by XDG_RUNTIME_DIR only", address)
 		u.Fix = "type: unset XDG_RUNTIME_DIR; or set CONTAINERD_ADDRESS to it if you mean it"
@@ -155,7 +159,18 @@ func unavailable(address string, err error) error {
 		u.Fix = "look at its log, and start it anew"
 	default:
 		u.Reason = fmt.Sprintf("it does not answer at %s: %v", address, err)
-		u.Fix = "type: sudo systemctl start containerd"
+		u.Fix = howToStart()
 	}
 	return u
+}
+
+// howToStart is what to type to have a containerd of root's.
+func howToStart() string {
+	if _, err := exec.LookPath("containerd"); err != nil {
+		return "to install it on Debian or Ubuntu, type: sudo apt-get install containerd"
+	}
+	if _, err := os.Stat("/run/systemd/system"); err == nil { // sd_booted(3)
+		return "to start it, type: sudo systemctl start containerd"
+	}
+	return "to start it, type: sudo containerd &"
 }

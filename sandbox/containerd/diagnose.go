@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os/exec"
 	"strings"
 	"time"
@@ -22,8 +21,6 @@ func Diagnose(ctx context.Context) []sandbox.Layer {
 	c, err := Dial(ctx, "")
 	var missing *sandbox.UnsupportedError
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return []sandbox.Layer{{Name: "containerd", State: sandbox.Missing, Detail: `not running; only backend = "containerd" needs it`}}
 	case errors.As(err, &missing) && missing.Feature == rootlessFeature:
 		return []sandbox.Layer{{Name: "containerd", State: sandbox.Missing, Detail: missing.Error(), Fix: missing.Fix}}
 	case errors.As(err, &missing):
