@@ -34,7 +34,9 @@ func Explain(p *Policy, spec *specs.Spec, r *Report) *Explanation {
 func (e *Explanation) String() string {
 	var b strings.Builder
 	line := func(label, format string, args ...any) {
-		fmt.Fprintf(&b, "%-12s %s\n", label, fmt.Sprintf(format, args...))
+		// Each is one line: what an image says of its command, and names of files, could
+		// be made to look like lines of ours.
+		fmt.Fprintf(&b, "%-12s %s\n", label, strings.ReplaceAll(fmt.Sprintf(format, args...), "\n", `\u000a`))
 	}
 	list := func(label string, items []string, none string) {
 		if len(items) == 0 {

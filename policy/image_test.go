@@ -169,3 +169,20 @@ func TestImageIsNotTrusted(t *testing.T) {
 		t.Error("a native box with an image")
 	}
 }
+
+// TestExplainForged: an image, and a name of a file, cannot add lines to what a person
+// reads to decide.
+func TestExplainForged(t *testing.T) {
+	const forged = "x\nnetwork      nothing"
+	h := newHost(t, "d /srv/docs\n")
+	s, r, err := Spec(imagePolicy(), Program{Image: &Image{Ref: "x", Entrypoint: []string{"run", forged}}}, h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := Explain(imagePolicy(), s, r)
+	e.Protected = append(e.Protected, "/srv/docs/"+forged+"/.git/hooks")
+	text := e.String()
+	if n := strings.Count(text, "\nnetwork "); n != 1 || strings.Count(text, `x\u000anetwork`) != 2 {
+		t.Errorf("%d lines about the network:\n%s", n, text)
+	}
+}
