@@ -103,7 +103,7 @@ func (b *Backend) Start(ctx context.Context, spec *specs.Spec, network *sandbox.
 			Fix: `leave it out to have memory measured, or set backend = "native"`}
 	}
 	if !x.Tier().Kernel() {
-		if err := unix.Setpriority(unix.PRIO_PGRP, x.pid, nice); err != nil { // all threads of PID 1
+		if err := lowerPriority(x.pid); err != nil {
 			return nil, os.NewSyscallError("setpriority", err)
 		}
 	}

@@ -17,6 +17,18 @@ import (
 // nice is that priority (nice(2)).
 const nice = 5
 
+// lowerPriority has all threads of PID 1, and what it starts, give way to others more
+// than containerd does, who may do so already.
+func lowerPriority(pid int) error {
+	// By system call, 20 minus the value (getpriority(2), C library/kernel
+	// differences).
+	now, err := unix.Getpriority(unix.PRIO_PGRP, pid)
+	if err != nil {
+		return err
+	}
+	return unix.Setpriority(unix.PRIO_PGRP, pid, min(20-now+nice, 19))
+}
+
 // watchMemory kills the box when it takes more than its limit.
 func (x *box) watchMemory(mounts []specs.Mount) {
 	tmpfs := x.openTmpfs(mounts)
