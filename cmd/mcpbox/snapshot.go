@@ -31,8 +31,9 @@ the server is executed.
 The directory has its processes, their open files, memory maps and names of
 variables; its connections; all that lies in its home, /tmp and /dev/shm; its
 policy; its journal; and a manifest with the SHA-256 of each file, and what was
-left out: beyond bounds, and what is changed in staged directories, which mcpbox
-changes shows once the server has ended. The directory is printed.
+left out: beyond bounds, what you may not see or is the host's as well, such as the
+inside of a container of gVisor's, and what is changed in staged directories, which
+mcpbox changes shows once the server has ended. The directory is printed.
 Links in the box are recorded and not followed. What comes from the box keeps its
 contents, so treat it as what it is: do not run it.
 

@@ -20,6 +20,7 @@ type user struct {
 	mcpbox  string
 	home    string
 	machine *machine
+	uid     int
 }
 
 // program is mcpbox.
@@ -43,7 +44,7 @@ func newUser(t *testing.T, m *machine) *user {
 	t.Helper()
 	bin := program(t)
 	home := t.TempDir()
-	u := &user{t, bin, home, m}
+	u := &user{t, bin, home, m, 0}
 	t.Cleanup(func() { u.command("kill", "--all").Run() })
 	return u
 }
@@ -51,6 +52,9 @@ func newUser(t *testing.T, m *machine) *user {
 func (u *user) command(args ...string) *exec.Cmd {
 	cmd := exec.Command(u.mcpbox, args...)
 	cmd.Dir = u.home
+	if u.uid != 0 {
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(u.uid), Gid: uint32(u.uid)}}
+	}
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + u.home, "XDG_RUNTIME_DIR=" + u.home, "CONTAINERD_ADDRESS=" + u.machine.Address}
 	return cmd
 }
@@ -86,7 +90,13 @@ func (u *user) ps() (list []listed) {
 // serve starts a stubborn program, and returns once it runs.
 func (u *user) serve(name string) (cmd *exec.Cmd, stderr *strings.Builder) {
 	u.t.Helper()
-	cmd = u.command("run", "--raw", "--name", name, "--backend", "containerd", "--image", u.machine.image.Ref, "--runtime", u.machine.runtime, "--", "sh", "-c", stubborn)
+	return u.serveScript(name, stubborn)
+}
+
+// serveScript starts a script, and returns once it has said "ready".
+func (u *user) serveScript(name, script string) (cmd *exec.Cmd, stderr *strings.Builder) {
+	u.t.Helper()
+	cmd = u.command("run", "--raw", "--name", name, "--backend", "containerd", "--image", u.machine.image.Ref, "--runtime", u.machine.runtime, "--", "sh", "-c", script)
 	stderr = &strings.Builder{}
 	cmd.Stderr = stderr
 	in, err := cmd.StdinPipe()

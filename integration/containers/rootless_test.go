@@ -230,6 +230,13 @@ func (u *rootlessUser) commands(t *testing.T) {
 		}
 	}
 	do("thaw", "x")
+	// Of a box of their own, users see everything.
+	if out, err := u.run("snapshot", "x", "-o", filepath.Join(u.Home, "evidence")).CombinedOutput(); err != nil || strings.Contains(string(out), "left out") {
+		t.Errorf("snapshot: %v: %s", err, out)
+	}
+	if data, err := os.ReadFile(filepath.Join(u.Home, "evidence/processes.json")); err != nil || !strings.Contains(string(data), `"8888"`) {
+		t.Errorf("%v: %s", err, data)
+	}
 	do("cut", "x")
 	do("freeze", "x")
 	do("kill", "x")

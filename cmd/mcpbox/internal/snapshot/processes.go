@@ -95,9 +95,7 @@ func Members(box int) ([]int, error) {
 	return list, nil
 }
 
-// Processes takes what is known of the processes, and of the network and the
-// mounts that they share. The first one is the box's PID 1. It gives up when done
-// is closed.
+// Processes takes what is known of the processes. It gives up when done is closed.
 func (s *Snapshot) Processes(pids []int, done <-chan struct{}) error {
 	return s.processes(pids, allRoom, done)
 }
@@ -107,31 +105,37 @@ func (s *Snapshot) processes(pids []int, left room, done <-chan struct{}) error 
 		s.LeaveOut("all but %d of %d processes", mostProcesses, len(pids))
 		pids = pids[:mostProcesses]
 	}
-	if err := errors.Join(s.Dir("maps"), s.Dir("net")); err != nil {
+	if err := s.Dir("maps"); err != nil {
 		return err
 	}
 	list, err := s.create(int(s.dir.Fd()), "processes.json", "processes.json")
 	if err != nil {
 		return err
 	}
-	err = s.each(pids, &left, list, done)
-	if err = errors.Join(err, list.Close()); err != nil {
+	return errors.Join(s.each(pids, &left, list, done), list.Close())
+}
+
+// Network takes the sockets of the network that the process pid is in, as the kernel
+// lists them. It gives up when done is closed.
+func (s *Snapshot) Network(pid int, done <-chan struct{}) error {
+	if err := s.Dir("net"); err != nil {
 		return err
 	}
-	if len(pids) > 0 {
-		for _, name := range []string{"tcp", "tcp6", "udp", "udp6", "raw", "raw6", "icmp", "icmp6", "unix", "packet", "netlink", "dev", "route", "snmp"} {
-			if closed(done) {
-				return errInterrupted
-			}
-			if _, err := s.proc("net/"+name, pids[0], "net/"+name, mostListed); err != nil {
-				return err
-			}
+	for _, name := range []string{"tcp", "tcp6", "udp", "udp6", "raw", "raw6", "icmp", "icmp6", "unix", "packet", "netlink", "dev", "route", "snmp"} {
+		if closed(done) {
+			return errInterrupted
 		}
-		if _, err := s.proc("mountinfo", pids[0], "mountinfo", mostListed); err != nil {
+		if _, err := s.proc("net/"+name, pid, "net/"+name, mostListed); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// Mounts takes what the process pid has mounted.
+func (s *Snapshot) Mounts(pid int) error {
+	_, err := s.proc("mountinfo", pid, "mountinfo", mostListed)
+	return err
 }
 
 // each writes the processes to list, as one JSON array, and their maps. No more

@@ -14,7 +14,8 @@
 //
 // What lies in the box is the server's: links are recorded and not followed, only
 // regular files are opened, and what is copied is bounded in number and size,
-// whatever they claim to be; manifest.json says what is beyond. What is changed in
+// whatever they claim to be; manifest.json says what is beyond, and what this user may
+// not see, or is the host's as well (see [See]). What is changed in
 // staged directories is not in it. Names are written with every byte but letters, digits
 // and ._-+,=@ as %XX, so that none of them steers a terminal or a shell; of a name
 // that is too long then, there is the beginning and a digest. A copy has no
@@ -60,6 +61,9 @@ func Create(dir string) (*Snapshot, error) {
 	}
 	return &Snapshot{dir: d}, nil
 }
+
+// Path is where the directory is.
+func (s *Snapshot) Path() string { return s.dir.Name() }
 
 // LeaveOut writes down what is not in the snapshot, and why.
 func (s *Snapshot) LeaveOut(format string, args ...any) {
