@@ -3,11 +3,13 @@ package containers
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -183,6 +185,54 @@ func testKillOutright(t *testing.T, m *machine) {
 		}
 		u.ps()
 		await(t, "nothing is left", func() bool { return len(m.left(t, launched{})) == 0 })
+	}
+}
+
+// TestKillOfOrdinaryUser: an ordinary user's box is killed while containerd is not there.
+// One that is frozen only containerd can wake, and it ends when that has.
+func TestKillOfOrdinaryUser(t *testing.T) { each(t, testKillOfOrdinaryUser) }
+
+func testKillOfOrdinaryUser(t *testing.T, m *machine) {
+	u := newUser(t, m)
+	u.uid = somebody
+	share := func() {
+		t.Helper()
+		if err := errors.Join(os.Chown(m.Address, somebody, somebody), os.Chown(u.home, somebody, somebody), os.Chmod(filepath.Dir(u.home), 0o755)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	share()
+	for _, freeze := range []bool{false, true} {
+		u.serve("mine")
+		await(t, "it is listed", func() bool { return len(u.ps()) == 1 })
+		if freeze {
+			u.do("freeze", "mine")
+		}
+		var box []int
+		for _, shim := range m.Shims() {
+			box = append(box, children(shim)...)
+		}
+		gone := func() bool { return !slices.ContainsFunc(box, lives) }
+		if len(box) == 0 || gone() {
+			t.Fatal("there is no process to kill: the test proves nothing")
+		}
+		if err := m.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		if freeze {
+			u.command("kill", "mine").Run()
+		} else {
+			u.do("kill", "mine")
+			await(t, "no process of the box is left", gone)
+		}
+		if err := m.Run(); err != nil {
+			t.Fatal(err)
+		}
+		share()
+		await(t, "nothing is left", func() bool {
+			u.command("thaw", "mine").Run()
+			return len(u.ps()) == 0 && gone() && len(m.left(t, launched{})) == 0
+		})
 	}
 }
 
