@@ -23,7 +23,7 @@
 //	   │ gRPC
 //	containerd → shim → runc or runsc: namespaces, mounts, cgroups
 //	   ▼
-//	PID 1        container  installs the filter, looks at what it is in, then only reaps
+//	PID 1        container  confines itself, looks at what it is in, then only reaps
 //	   │ fork
 //	   ▼
 //	the server

@@ -52,8 +52,9 @@ type Plan struct {
 	Landlock landlock.Policy
 	Links    []Link  // in file systems that are empty at first
 	Checks   []Check // of mounts
-	// Filter is the program of the filter that PID 1 installs before all else, for
-	// itself and for what it starts. Without one there has to be one already.
+	// Filter is the program of the filter (seccomp(2)) that PID 1 installs for itself and
+	// for what it starts, before it looks at what it is in. Without one there has to be
+	// one already.
 	Filter []byte `json:",omitempty"`
 	// Kernel is whether the kernel inside is the host's, whose own word is taken
 	// for what confines this process. With gVisor's, which has less to say, this
