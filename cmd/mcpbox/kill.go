@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"time"
 
 	"github.com/mcpbox/mcpbox/cmd/mcpbox/internal/control"
@@ -106,5 +107,10 @@ func end(r *runs.Run) error {
 // killBox ends the processes of a box: its PID 1, with which the kernel ends the
 // rest, and all that are in its cgroup, where it has one.
 func killBox(r *runs.Run) error {
-	return errors.Join(native.KillCgroups(r.Cgroups), r.Box.Kill())
+	err := errors.Join(native.KillCgroups(r.Cgroups), r.Box.Kill())
+	if errors.Is(err, fs.ErrPermission) {
+		// What root's containerd has frozen for this user.
+		return fmt.Errorf("this user may not end it without containerd, which does not answer; start that, then type: mcpbox thaw %[1]s; mcpbox kill %[1]s", r.ID)
+	}
+	return err
 }

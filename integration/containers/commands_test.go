@@ -220,7 +220,10 @@ func testKillOfOrdinaryUser(t *testing.T, m *machine) {
 			t.Fatal(err)
 		}
 		if freeze {
-			u.command("kill", "mine").Run()
+			out, err := u.command("kill", "mine").CombinedOutput()
+			if err == nil || !strings.Contains(string(out), "containerd, which does not answer; start that, then type: mcpbox thaw ") {
+				t.Errorf("kill: %v, %s", err, out)
+			}
 		} else {
 			u.do("kill", "mine")
 			await(t, "no process of the box is left", gone)
