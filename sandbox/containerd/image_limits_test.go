@@ -93,11 +93,19 @@ func TestManyFiles(t *testing.T) {
 
 // TestManyImages: one name is one image's, and an archive has no end of them.
 func TestManyImages(t *testing.T) {
-	store := dial(t).c.ContentStore()
+	c := dial(t)
+	// Without a lease the blobs are garbage, which containerd first collects a
+	// moment after it has started.
+	ctx, done, err := c.c.WithLease(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer done(ctx)
+	store := c.c.ContentStore()
 	kept := func(data []byte) imagespec.Descriptor {
 		t.Helper()
 		d := imagespec.Descriptor{MediaType: imagespec.MediaTypeImageIndex, Digest: digest.FromBytes(data), Size: int64(len(data))}
-		if err := content.WriteBlob(t.Context(), store, d.Digest.String(), bytes.NewReader(data), d); err != nil {
+		if err := content.WriteBlob(ctx, store, d.Digest.String(), bytes.NewReader(data), d); err != nil {
 			t.Fatal(err)
 		}
 		return d
@@ -120,17 +128,17 @@ func TestManyImages(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		list, err := named(t.Context(), store, kept(data), x.ref)
+		list, err := named(ctx, store, kept(data), x.ref)
 		if (err != nil) != (x.want != "") || err != nil && !strings.Contains(err.Error(), x.want) || err == nil && len(list) != x.images {
 			t.Errorf("%d images: %d, %v; want %q", x.images, len(list), err, x.want)
 		}
 	}
 	// What lies behind the end of a layer's archive is unpacked, too.
 	data := append(empty(t, 1), make([]byte, 1<<20)...)
-	if err := checkLayer(t.Context(), store, kept(data), &tally{1 << 19, 100}); !errors.Is(err, errUnpacked) {
+	if err := checkLayer(ctx, store, kept(data), &tally{1 << 19, 100}); !errors.Is(err, errUnpacked) {
 		t.Errorf("behind the end: %v", err)
 	}
-	if err := checkLayer(t.Context(), store, kept(append(data, 0)), &tally{1 << 21, 100}); err != nil {
+	if err := checkLayer(ctx, store, kept(append(data, 0)), &tally{1 << 21, 100}); err != nil {
 		t.Errorf("the control: %v", err)
 	}
 }
