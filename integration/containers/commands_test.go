@@ -1,11 +1,9 @@
 package containers
 
 import (
-	"bufio"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -101,24 +99,10 @@ func (u *user) serveScript(name, script string) (cmd *exec.Cmd, stderr *strings.
 	cmd = u.command("run", "--raw", "--name", name, "--backend", "containerd", "--image", u.machine.image.Ref, "--runtime", u.machine.runtime, "--", "sh", "-c", script)
 	stderr = &strings.Builder{}
 	cmd.Stderr = stderr
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		u.t.Fatal(err)
-	}
-	u.t.Cleanup(func() { in.Close() })
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		u.t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		u.t.Fatal(err)
-	}
-	u.t.Cleanup(func() { cmd.Process.Kill() })
-	if line, err := bufio.NewReader(out).ReadString('\n'); err != nil || line != "ready\n" {
+	if line, err := firstLine(u.t, cmd); err != nil || line != "ready\n" {
 		cmd.Wait()
 		u.t.Fatalf("%q, %v\n%s\n%s", line, err, stderr, u.machine.Log())
 	}
-	go io.Copy(io.Discard, out)
 	return cmd, stderr
 }
 

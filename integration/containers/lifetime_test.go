@@ -108,20 +108,7 @@ func (m *machine) launcherAs(t *testing.T, uid int, freeze bool, policy, script 
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(uid)}}
 	cmd.Env = append(os.Environ(), jobVariable+"="+string(data))
 	cmd.Stderr = os.Stderr
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { in.Close() })
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
-	line, err := bufio.NewReader(out).ReadString('\n')
+	line, err := firstLine(t, cmd)
 	var l launched
 	if err != nil || json.Unmarshal([]byte(line), &l) != nil {
 		t.Fatalf("launcher: %q, %v\n%s", line, err, m.Log())
@@ -130,6 +117,28 @@ func (m *machine) launcherAs(t *testing.T, uid int, freeze bool, policy, script 
 		t.Fatalf("it says %+v", l)
 	}
 	return cmd, b.RunDir, l
+}
+
+// firstLine starts a command, and waits for the first line that it says. It is told
+// nothing, and killed when the test ends.
+func firstLine(t testing.TB, cmd *exec.Cmd) (string, error) {
+	t.Helper()
+	_, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
+	said := bufio.NewReader(out)
+	line, err := said.ReadString('\n')
+	go io.Copy(io.Discard, said)
+	return line, err
 }
 
 // await waits until ok holds.

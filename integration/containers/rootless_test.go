@@ -1,7 +1,6 @@
 package containers
 
 import (
-	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
@@ -188,20 +187,7 @@ func (u *rootlessUser) limits(t *testing.T) {
 func (u *rootlessUser) serve(t *testing.T) *exec.Cmd {
 	t.Helper()
 	cmd := u.server(nil, "setsid sleep 8888 & echo ready; while :; do sleep 0.01; done")
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { in.Close() })
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { cmd.Process.Kill() })
-	if line, err := bufio.NewReader(out).ReadString('\n'); err != nil || line != "ready\n" {
+	if line, err := firstLine(t, cmd); err != nil || line != "ready\n" {
 		t.Fatalf("%q, %v\n%s", line, err, u.Log())
 	}
 	return cmd

@@ -55,42 +55,17 @@ func (x *box) signalAll(sig unix.Signal) ([]int, error) {
 		return nil, err
 	}
 	list = slices.DeleteFunc(list, func(pid int) bool { return pid == x.pid })
-	for _, pid := range list {
-		if err := x.signal(pid, sig); err != nil {
-			return nil, err
-		}
-	}
-	return list, nil
-}
-
-// signal signals a process if it is one of the box. That is asked once there is a
-// descriptor of it, which cannot come to mean another process.
-func (x *box) signal(pid int, sig unix.Signal) error {
-	fd, err := unix.PidfdOpen(pid, 0)
-	if err == unix.ESRCH {
-		return nil
-	}
-	if err != nil {
-		return os.NewSyscallError("pidfd_open", err)
-	}
-	defer unix.Close(fd)
-	if !x.has(pid) {
-		return nil
-	}
-	if err := unix.PidfdSendSignal(fd, sig, nil, 0); err != unix.ESRCH {
-		return os.NewSyscallError("pidfd_send_signal", err)
-	}
-	return nil
+	return list, proc.SignalAll(list, sig, x.has)
 }
 
 // has reports whether a process is one of the box.
-func (x *box) has(pid int) bool {
+func (x *box) has(pid int) (bool, error) {
 	if of, err := proc.Namespace(pid); err == nil && x.ns != "" && of == x.ns {
-		return true
+		return true, nil
 	}
 	if !x.Tier().Kernel() {
-		return false
+		return false, nil
 	}
 	list, err := x.group.Members()
-	return err == nil && slices.Contains(list, pid)
+	return err == nil && slices.Contains(list, pid), nil
 }

@@ -56,7 +56,7 @@ func (x *box) members() ([]int, error) {
 func (x *box) killMembers() ([]int, error) {
 	list, err := x.members()
 	for _, pid := range list {
-		x.signal(pid, unix.SIGKILL)
+		proc.Signal(pid, unix.SIGKILL, x.has)
 	}
 	return list, err
 }

@@ -3,7 +3,6 @@ package native
 import (
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"time"
 
@@ -66,7 +65,7 @@ func (b *box) ice() error {
 	var stopped []int
 	defer func() {
 		for _, pid := range stopped {
-			b.signal(pid, unix.SIGCONT)
+			proc.Signal(pid, unix.SIGCONT, b.has)
 		}
 	}()
 	for end := time.Now().Add(freezeTimeout); ; {
@@ -83,7 +82,7 @@ func (b *box) ice() error {
 			return b.group.Freeze()
 		}
 		for _, pid := range list {
-			if err = b.signal(pid, unix.SIGSTOP); err != nil {
+			if err = proc.Signal(pid, unix.SIGSTOP, b.has); err != nil {
 				break
 			}
 			stopped = append(stopped, pid)
@@ -176,34 +175,15 @@ func (b *box) signalAll(sig unix.Signal) ([]int, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, pid := range list {
-		if err := b.signal(pid, sig); err != nil {
-			return nil, fmt.Errorf("%s to process %d of the box: %w", unix.SignalName(sig), pid, err)
-		}
-	}
-	return list, nil
+	return list, proc.SignalAll(list, sig, b.has)
 }
 
-// signal signals a process if it is one of the box. That is asked once there is
-// a descriptor of it, which cannot come to mean another process.
-func (b *box) signal(pid int, sig unix.Signal) error {
-	fd, err := unix.PidfdOpen(pid, 0)
-	if err == unix.ESRCH {
-		return nil
-	}
-	if err != nil {
-		return os.NewSyscallError("pidfd_open", err)
-	}
-	defer unix.Close(fd)
+// has reports whether a process is one of the box.
+func (b *box) has(pid int) (bool, error) {
 	of, err := proc.Namespace(pid)
 	if err != nil {
-		return nil // it has ended
+		return false, nil // it has ended
 	}
-	if ns, err := b.namespace(); err != nil || of != ns {
-		return err
-	}
-	if err := unix.PidfdSendSignal(fd, sig, nil, 0); err != unix.ESRCH {
-		return os.NewSyscallError("pidfd_send_signal", err)
-	}
-	return nil
+	ns, err := b.namespace()
+	return of == ns, err
 }

@@ -254,10 +254,10 @@ func TestMembers(t *testing.T) {
 		}
 	}
 	// A number that another process has by now.
-	if err := a.Box.(*box).signal(os.Getpid(), unix.SIGSTOP); err != nil {
+	if err := proc.Signal(os.Getpid(), unix.SIGSTOP, a.Box.(*box).has); err != nil {
 		t.Error(err)
 	}
-	if err := a.Box.(*box).signal(b.PID(), unix.SIGKILL); err != nil || gone(b.PID()) {
+	if err := proc.Signal(b.PID(), unix.SIGKILL, a.Box.(*box).has); err != nil || gone(b.PID()) {
 		t.Errorf("another box was hit, %v", err)
 	}
 }
