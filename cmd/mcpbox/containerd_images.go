@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/signal"
 	"slices"
@@ -144,15 +143,11 @@ type "mcpbox update NAME".`,
   mcpbox image import --ref example.com/server:1.0 layout.tar`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			var from io.Reader = c.in
-			if args[0] != "-" {
-				f, err := os.Open(args[0])
-				if err != nil {
-					return err
-				}
-				defer f.Close()
-				from = f
+			from, err := openArchive(c, args[0])
+			if err != nil {
+				return err
 			}
+			defer from.Close()
 			return withClient(func(ctx context.Context, client *containerd.Client) error {
 				own, err := ownDirs()
 				if err != nil {
@@ -165,7 +160,7 @@ type "mcpbox update NAME".`,
 				defer unlock()
 				list, err := client.Import(ctx, from, ref)
 				if err != nil {
-					return err
+					return describeArchive(err, args[0])
 				}
 				for _, im := range list {
 					fprint(c.out, printable(fmt.Sprintf("%s %s", im.Ref, im.Digest)))

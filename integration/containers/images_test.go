@@ -2,6 +2,7 @@ package containers
 
 import (
 	"bytes"
+	"compress/gzip"
 	"encoding/json"
 	"fmt"
 	"net/http/httptest"
@@ -185,6 +186,59 @@ func TestImageIsFetched(t *testing.T) {
 	u.has(u.do("update", "s", "--yes"), "still means")
 	// The journal says what was run.
 	u.has(u.do("logs", "--json", "s"), "oci:"+ref+" "+two, `"backend":"containerd/runc"`)
+}
+
+// TestImageIsNotGot: who names what is no image, or is not there, is told what to type.
+func TestImageIsNotGot(t *testing.T) {
+	u := newUser(t, start(t, busybox(t)))
+	good := versioned(t, "example.com/versioned:1", "one")
+	var zipped bytes.Buffer
+	zip := gzip.NewWriter(&zipped)
+	zip.Write(good)
+	zip.Close()
+	file := filepath.Join(u.home, "an archive")
+	for _, x := range []struct {
+		data               []byte
+		ofFile, ofStandard string
+	}{
+		{nil, "mcpbox: " + file + " is empty: whatever was to write it has failed; write it anew, for example: docker save -o '" + file + "' IMAGE\n", "mcpbox: nothing has come in"},
+		{zipped.Bytes(), "mcpbox: " + file + " is compressed with gzip; type: gzip -dc '" + file + "' | mcpbox image import -\n", "type before it: gzip -dc | mcpbox image import -\n"},
+		{[]byte("<html>not found"), file + `: import: it is no archive of an image: it begins with "<html>not found"`, `mcpbox: import: it is no archive of an image: it begins with "<html>not found"`},
+	} {
+		if err := os.WriteFile(file, x.data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		u.has(u.fail(1, "image", "import", file), x.ofFile)
+		cmd := u.command("image", "import", "-")
+		cmd.Stdin = bytes.NewReader(x.data)
+		out, err := cmd.CombinedOutput()
+		if err == nil {
+			t.Errorf("imported %q", x.data)
+		}
+		u.has(string(out), x.ofStandard)
+	}
+	u.has(u.fail(1, "image", "import", u.home), u.home+" is a directory, and no archive", "type: tar -C "+u.home+" -cf - . | mcpbox image import -")
+	// The control: the line for what is compressed, typed.
+	if err := os.WriteFile(file, zipped.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	typed := exec.Command("sh", "-c", "gzip -dc '"+file+"' | "+u.mcpbox+" image import -")
+	typed.Env = u.command().Env
+	if out, err := typed.CombinedOutput(); err != nil || !strings.HasPrefix(string(out), "example.com/versioned:1 sha256:") {
+		t.Errorf("%v, %s", err, out)
+	}
+
+	r := new(image.Registry)
+	s := httptest.NewServer(r)
+	defer s.Close()
+	host := strings.TrimPrefix(s.URL, "http://")
+	if _, err := r.Push("versioned:1", good); err != nil {
+		t.Fatal(err)
+	}
+	has := "mcpbox: pull " + host + "/versioned:2: " + host + " has versioned, but not with the tag 2; it has 1; choose one, and type, for example: mcpbox image pull " + host + "/versioned:1\n"
+	u.has(u.fail(1, "image", "pull", host+"/versioned:2"), has)
+	u.has(u.fail(125, "run", "--raw", "--name", "s", "--backend", "containerd", "--image", host+"/versioned:2"), has)
+	u.do("image", "pull", host+"/versioned:1")
 }
 
 // TestImageConfiguration: what an image wants of its box, and what it gets with and

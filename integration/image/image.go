@@ -48,6 +48,8 @@ type Recipe struct {
 	// Blocks are written behind those as they are, for what no archive is written
 	// with.
 	Blocks []byte
+	// Architecture is of the machines that it is for; "" is this one's.
+	Architecture string
 
 	Config imagespec.ImageConfig
 }
@@ -68,9 +70,13 @@ func Write(w io.Writer, r Recipe) error {
 	}
 	a := archive{tw: tar.NewWriter(w)}
 	made := time.Unix(0, 0).UTC()
+	arch := r.Architecture
+	if arch == "" {
+		arch = runtime.GOARCH
+	}
 	layers := []imagespec.Descriptor{a.blob(imagespec.MediaTypeImageLayerGzip, layer.Bytes())}
 	config := a.document(imagespec.MediaTypeImageConfig, imagespec.Image{
-		Created: &made, Platform: imagespec.Platform{Architecture: runtime.GOARCH, OS: "linux"}, Config: r.Config,
+		Created: &made, Platform: imagespec.Platform{Architecture: arch, OS: "linux"}, Config: r.Config,
 		RootFS: imagespec.RootFS{Type: "layers", DiffIDs: []digest.Digest{digest.NewDigest(digest.SHA256, plain)}},
 	})
 	version := specs.Versioned{SchemaVersion: 2}

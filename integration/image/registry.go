@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"path"
+	"slices"
 	"strings"
 	"sync"
 
@@ -16,7 +17,7 @@ import (
 )
 
 // Registry serves images from memory, by the part of the OCI Distribution
-// Specification 1.1 that a pull needs. It is an [http.Handler].
+// Specification 1.1 that a pull needs, and lists tags. It is an [http.Handler].
 type Registry struct {
 	// User and Password are asked for (RFC 7617), if set.
 	User, Password string
@@ -85,6 +86,17 @@ func (r *Registry) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	}
 	r.mu.Lock()
 	r.requests = append(r.requests, req.Method+" "+req.URL.Path)
+	if name, ok := strings.CutSuffix(strings.TrimPrefix(req.URL.Path, "/v2/"), "/tags/list"); ok {
+		list := r.tagsOf(name)
+		r.mu.Unlock()
+		if len(list) == 0 {
+			http.NotFound(w, req)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		json.NewEncoder(w).Encode(map[string]any{"name": name, "tags": list})
+		return
+	}
 	dir, last := path.Split(strings.TrimPrefix(req.URL.Path, "/v2/"))
 	name, kind := path.Split(strings.TrimSuffix(dir, "/"))
 	digest := last
@@ -113,4 +125,15 @@ func (r *Registry) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	}
 	w.Header().Set("Content-Length", fmt.Sprint(len(data)))
 	w.Write(data)
+}
+
+// tagsOf lists the tags of a repository, in order. It is called with r.mu.
+func (r *Registry) tagsOf(name string) (list []string) {
+	for nameAndTag := range r.tags {
+		if tag, ok := strings.CutPrefix(nameAndTag, name+":"); ok {
+			list = append(list, tag)
+		}
+	}
+	slices.Sort(list)
+	return list
 }

@@ -13,7 +13,6 @@ import (
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/errdefs"
-	"github.com/containerd/platforms"
 	"github.com/opencontainers/image-spec/identity"
 	imagespec "github.com/opencontainers/image-spec/specs-go/v1"
 )
@@ -147,9 +146,6 @@ func (c *Client) records(ctx context.Context, ref string) ([]images.Image, error
 	return all, nil
 }
 
-// platform is the one image of many that this machine runs.
-func platform() platforms.MatchComparer { return platforms.Only(platforms.DefaultSpec()) }
-
 // describe reads what a record leads to.
 func (c *Client) describe(ctx context.Context, r images.Image) (*Image, error) {
 	store := c.c.ContentStore()
@@ -195,6 +191,9 @@ func (c *Client) adopt(ctx context.Context, ref, source string, target imagespec
 	r := images.Image{
 		Name: recordName(ref, target.Digest.String()), Target: imagespec.Descriptor{MediaType: target.MediaType, Digest: target.Digest, Size: target.Size},
 		Labels: map[string]string{labelRef: ref, labelSource: source},
+	}
+	if err := fits(ctx, c.c.ContentStore(), target); err != nil {
+		return nil, err
 	}
 	im, err := c.describe(ctx, r)
 	if err != nil {

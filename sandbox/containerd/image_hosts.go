@@ -72,7 +72,7 @@ func (h *hosts) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	var err error
 	if req.URL.Scheme != "https" && !h.plain {
-		err = fmt.Errorf("the registry %s sends us to %s, which is not asked without TLS", h.registry, cut(req.URL.Host))
+		err = notAskedError(fmt.Sprintf("the registry %s sends us to %s, which is not asked without TLS", h.registry, cut(req.URL.Host)))
 	} else if a, e := netip.ParseAddr(req.URL.Hostname()); e == nil {
 		err = h.check(a) // also where a proxy asks for us
 	}
@@ -101,7 +101,7 @@ func (h *hosts) check(a netip.Addr) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.nearness(a) > max(h.level, everybody) {
-		return fmt.Errorf("the registry %s sends us to %s, which is nearer to this machine than itself, and not asked", h.registry, a)
+		return notAskedError(fmt.Sprintf("the registry %s sends us to %s, which is nearer to this machine than itself, and not asked", h.registry, a))
 	}
 	return nil
 }

@@ -65,7 +65,8 @@ func TestRegistrySendsElsewhere(t *testing.T) {
 					return network
 				}
 				asked.Store(0)
-				_, _, err := resolve(t.Context(), resolverOf(h, nil), registry+"/x:1", "")
+				resolver, _ := resolverOf(h, nil)
+				_, _, err := resolve(t.Context(), resolver, registry+"/x:1", "")
 				switch {
 				case far && (err == nil || !strings.Contains(err.Error(), "nearer to this machine") || asked.Load() > 0):
 					t.Errorf("asked %d times; %v", asked.Load(), err)
@@ -162,7 +163,8 @@ func TestEndlessToken(t *testing.T) {
 			}
 		}
 	})
-	_, _, err := resolve(t.Context(), resolverOf(newHosts(registry), nil), registry+"/x:1", "")
+	resolver, _ := resolverOf(newHosts(registry), nil)
+	_, _, err := resolve(t.Context(), resolver, registry+"/x:1", "")
 	if err == nil || !strings.Contains(err.Error(), "has no end") || sent.Load() >= 256<<20 {
 		t.Errorf("after %d bytes: %v", sent.Load(), err)
 	}

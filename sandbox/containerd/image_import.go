@@ -1,14 +1,11 @@
 package containerd
 
 import (
-	"archive/tar"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"path"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -17,12 +14,6 @@ import (
 	"github.com/containerd/containerd/v2/core/images/archive"
 	"github.com/containerd/errdefs"
 	imagespec "github.com/opencontainers/image-spec/specs-go/v1"
-)
-
-// An archive has this many files and bytes at most.
-const (
-	maxArchiveFiles = 4096
-	maxArchive      = maxFetched + 64<<20
 )
 
 // Import reads an archive of images, as "docker save" and "skopeo copy … oci-archive:"
@@ -38,6 +29,10 @@ func (c *Client) Import(ctx context.Context, r io.Reader, ref string) ([]*Image,
 }
 
 func (c *Client) importArchive(ctx context.Context, r io.Reader, ref string) ([]*Image, error) {
+	r, err := recognize(r)
+	if err != nil {
+		return nil, err
+	}
 	ctx, done, err := c.c.WithLease(ctx)
 	if err != nil {
 		return nil, err
@@ -105,53 +100,6 @@ func abort(ctx context.Context, store content.Store, ref string) (err error) {
 		}
 	}
 	return err
-}
-
-// filter copies an archive, of which containerd keeps every file, with the files
-// that an archive of images has, and no more of them than most bytes.
-func filter(to io.Writer, from io.Reader, most int64) error {
-	rest := &io.LimitedReader{R: from, N: most}
-	tr, tw := tar.NewReader(rest), tar.NewWriter(to)
-	room := most // for what is kept: a file with holes has more than the archive
-	for n := 0; ; n++ {
-		h, err := tr.Next()
-		switch {
-		case errors.Is(err, io.EOF):
-			return tw.Close()
-		case rest.N <= 0:
-			return fmt.Errorf("the archive has more than %d MiB", most>>20)
-		case err != nil && n == 0:
-			return fmt.Errorf("it is no archive of an image: %w; one that is compressed has to be unpacked first", err)
-		case err != nil:
-			return err
-		case n >= maxArchiveFiles:
-			return fmt.Errorf("the archive has more than %d files", maxArchiveFiles)
-		}
-		name := path.Clean(h.Name)
-		if !filepath.IsLocal(name) || h.Typeflag == tar.TypeSymlink && !filepath.IsLocal(path.Join(path.Dir(name), h.Linkname)) {
-			return fmt.Errorf("the archive has a file %q, which would lie outside", cut(h.Name))
-		}
-		switch h.Typeflag {
-		case tar.TypeReg, tar.TypeSymlink: // docker save has links between layers that are the same
-		case tar.TypeDir:
-			continue
-		default:
-			return fmt.Errorf("the archive has %q, which is neither a file nor a directory", cut(h.Name))
-		}
-		if (path.Ext(name) == ".json" || name == imagespec.ImageLayoutFile) && h.Size > maxDocument {
-			return fmt.Errorf("the archive has %q with %d bytes, of which %d are read at most", cut(h.Name), h.Size, maxDocument)
-		}
-		if h.Size > room {
-			return fmt.Errorf("the archive has files of more than %d MiB", most>>20)
-		}
-		room -= h.Size
-		if err := tw.WriteHeader(&tar.Header{Name: name, Typeflag: h.Typeflag, Linkname: h.Linkname, Size: h.Size, Mode: 0o644}); err != nil {
-			return err
-		}
-		if _, err := io.Copy(tw, tr); err != nil {
-			return err
-		}
-	}
 }
 
 // namedImage is one of an archive's images.

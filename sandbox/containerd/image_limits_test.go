@@ -57,13 +57,17 @@ func TestBounds(t *testing.T) {
 	}
 }
 
-// archive of files that are empty.
+// archive of n files that are empty, of which the first is an index.
 func empty(t *testing.T, n int) []byte {
 	t.Helper()
 	var out bytes.Buffer
 	tw := tar.NewWriter(&out)
 	for i := range n {
-		if err := tw.WriteHeader(&tar.Header{Name: fmt.Sprint("blobs/sha256/", i), Typeflag: tar.TypeReg}); err != nil {
+		name := imagespec.ImageIndexFile
+		if i > 0 {
+			name = fmt.Sprint("blobs/sha256/", i)
+		}
+		if err := tw.WriteHeader(&tar.Header{Name: name, Typeflag: tar.TypeReg}); err != nil {
 			t.Fatal(err)
 		}
 	}

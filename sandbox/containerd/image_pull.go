@@ -14,6 +14,7 @@ import (
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/containerd/v2/core/remotes"
 	"github.com/containerd/containerd/v2/core/remotes/docker"
+	"github.com/containerd/errdefs"
 	imagespec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
@@ -60,12 +61,12 @@ func (c *Client) pull(ctx context.Context, ref, digest string, credentials Crede
 		return nil, err
 	}
 	defer done(context.WithoutCancel(ctx))
-	resolver := newResolver(registryOf(ref), credentials)
-	name, target, err := resolve(ctx, resolver, ref, digest)
+	r := newRegistry(registryOf(ref), credentials)
+	name, target, err := resolve(ctx, r.resolver, ref, digest)
 	if err != nil {
-		return nil, err
+		return nil, r.explain(ctx, requested(ref, digest), err)
 	}
-	from, err := resolver.Fetcher(ctx, name)
+	from, err := r.resolver.Fetcher(ctx, name)
 	if err != nil {
 		return nil, err
 	}
@@ -82,39 +83,33 @@ func (c *Client) pull(ctx context.Context, ref, digest string, credentials Crede
 	stop()
 	if err != nil {
 		if cause := context.Cause(ctx); cause != nil {
-			return nil, cause // and the next attempt goes on from here
+			return nil, r.explain(ctx, ref, cause) // and the next attempt goes on from here
 		}
 		b.forget(context.WithoutCancel(ctx), c.c.ContentStore())
-		return nil, err
+		return nil, r.explain(ctx, recordName(ref, target.Digest.String()), err)
 	}
 	return c.adopt(ctx, ref, "registry", target, newTally())
 }
 
-// newResolver speaks to one registry, which alone is told the credentials for it:
-// no other that it sends us to.
-func newResolver(registry string, credentials Credentials) remotes.Resolver {
-	host, err := docker.DefaultHost(registry)
-	if err != nil {
-		host = registry
+// requested is a reference with the digest that was asked for, if there was one.
+func requested(ref, digest string) string {
+	if digest == "" {
+		return ref
 	}
-	return resolverOf(newHosts(host), func(asks string) (string, string, error) {
-		if credentials == nil || asks != host && asks != registry {
-			return "", "", nil
-		}
-		return credentials(registry)
-	})
+	return recordName(ref, digest)
 }
 
-func resolverOf(h *hosts, credentials Credentials) remotes.Resolver {
+// resolverOf speaks to the one registry of h.
+func resolverOf(h *hosts, credentials Credentials) (remotes.Resolver, docker.Authorizer) {
 	authorizer := docker.NewDockerAuthorizer(docker.WithAuthCreds(credentials), docker.WithAuthClient(&http.Client{Transport: tokens{h}}))
 	return docker.NewResolver(docker.ResolverOptions{Hosts: docker.ConfigureDefaultRegistries(
 		docker.WithClient(&http.Client{Transport: h}), docker.WithAuthorizer(authorizer), docker.WithPlainHTTP(docker.MatchLocalhost),
-	)})
+	)}), authorizer
 }
 
 // resolve asks what a reference means, or finds where a digest is to be had.
 func resolve(ctx context.Context, r remotes.Resolver, ref, digest string) (string, imagespec.Descriptor, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, resolveTimeout, fmt.Errorf("its registry has not answered within %s", resolveTimeout))
+	ctx, cancel := context.WithTimeoutCause(ctx, resolveTimeout, &silentError{"not answered", resolveTimeout})
 	defer cancel()
 	if digest != "" {
 		ref = recordName(ref, digest)
@@ -135,9 +130,10 @@ func (c *Client) Resolve(ctx context.Context, ref string, credentials Credential
 	if err != nil {
 		return "", err
 	}
-	_, target, err := resolve(ctx, newResolver(registryOf(ref), credentials), ref, "")
+	r := newRegistry(registryOf(ref), credentials)
+	_, target, err := resolve(ctx, r.resolver, ref, "")
 	if err != nil {
-		return "", fmt.Errorf("ask what %s is: %w", ref, err)
+		return "", fmt.Errorf("ask what %s is: %w", ref, r.explain(ctx, ref, err))
 	}
 	return target.Digest.String(), nil
 }
@@ -147,7 +143,16 @@ func (c *Client) Resolve(ctx context.Context, ref string, credentials Credential
 func children(c *containerd.Client) images.HandlerFunc {
 	store := c.ContentStore()
 	h := images.SetChildrenLabels(store, images.FilterPlatforms(images.ChildrenHandler(store), platform()))
-	return images.LimitManifests(h, platform(), 1)
+	one := images.LimitManifests(h, platform(), 1)
+	return func(ctx context.Context, d imagespec.Descriptor) ([]imagespec.Descriptor, error) {
+		list, err := one(ctx, d)
+		if errdefs.IsNotFound(err) {
+			if unfit := fits(ctx, store, d); unfit != nil {
+				err = unfit
+			}
+		}
+		return list, err
+	}
 }
 
 // fetcher bounds what a registry sends, and counts it.
@@ -214,7 +219,7 @@ func (f *fetcher) watch(cancel context.CancelCauseFunc, report func(int64)) (sto
 				if n != last {
 					last, since = n, now
 				} else if now.Sub(since) > stallTimeout {
-					cancel(fmt.Errorf("its registry has sent nothing for %s", stallTimeout))
+					cancel(&silentError{"sent nothing", stallTimeout})
 					return
 				}
 			}

@@ -140,10 +140,17 @@ func TestHostileArchives(t *testing.T) {
 		name, want string
 		data       []byte
 	}{
-		{"nothing", "unrecognized image format", nil},
-		{"no archive", "it is no archive of an image", []byte(strings.Repeat("text", 1000))},
-		{"compressed", "has to be unpacked first", []byte("\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03" + strings.Repeat("x", 1000))},
-		{"half an archive", "", good[:len(good)/2]},
+		{"nothing", "import: it is empty", nil},
+		{"no archive", `it is no archive of an image: it begins with "texttext`, []byte(strings.Repeat("text", 1000))},
+		{"a short text", `it is no archive of an image: it begins with "not found\n"`, []byte("not found\n")},
+		{"compressed", "it is compressed with gzip, and has to be unpacked first, with gzip -dc", []byte("\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03" + strings.Repeat("x", 1000))},
+		{"compressed otherwise", "it is compressed with Zstandard", []byte("\x28\xb5\x2f\xfd" + strings.Repeat("x", 1000))},
+		{"an archive of nothing", "the archive has no files", make([]byte, 10240)},
+		{"an archive of something else", `of 1 files, such as "README", none is index.json or manifest.json`, tarOf(t, "README")},
+		{"an archive of a container", `it has the files of a container ("etc/passwd"), as docker export writes them`, tarOf(t, "etc/passwd", "dev/null")},
+		{"an image in a directory", `the archive has its image in a directory, "image/"`, tarOf(t, "image/oci-layout", "image/index.json")},
+		{"half an archive", "or cut off", good[:len(good)/2]},
+		{"an archive that ends in a file", "the archive is cut off, at \"blobs/sha256/", good[:len(good)/2-500]},
 		{"a blob that is another", "not found", change(func(h *tar.Header, data []byte) []byte {
 			if strings.HasPrefix(h.Name, "blobs/") && bytes.HasPrefix(data, []byte("{\"created\"")) {
 				return append([]byte("{ "), data[1:]...)
@@ -203,6 +210,23 @@ func TestHostileArchives(t *testing.T) {
 	if _, err := c.Import(ctx, bytes.NewReader(good), ""); err != nil {
 		t.Errorf("the image without a change: %v", err)
 	}
+}
+
+// tarOf is an archive of files with these names.
+func tarOf(t *testing.T, names ...string) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	tw := tar.NewWriter(&out)
+	for _, name := range names {
+		if err := tw.WriteHeader(&tar.Header{Name: name, Size: 4, Mode: 0o644}); err != nil {
+			t.Fatal(err)
+		}
+		io.WriteString(tw, "text")
+	}
+	if err := tw.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
 }
 
 // TestImportNames: who names an image, and what is no name.
