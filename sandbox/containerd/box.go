@@ -33,7 +33,7 @@ type box struct {
 
 	mu    sync.Mutex
 	pidfd int    // -1 before PID 1 is there, and once it has ended
-	ns    string // its PID namespace, "" if this process may not look
+	ns    string // its PID namespace, "" if it has none, as gVisor may, or this process may not look
 
 	sending sync.Mutex // orders
 

@@ -94,7 +94,7 @@ func (x *box) create(ctx context.Context, l *lowered) error {
 	if x.pidfd, err = unix.PidfdOpen(x.pid, 0); err != nil {
 		return fmt.Errorf("pidfd_open: %w", err)
 	}
-	x.ns, _ = proc.Namespace(x.pid) // an ordinary user may not look at gVisor's
+	x.ns, _ = proc.OwnNamespace(x.pid) // an ordinary user may not look at gVisor's
 	if err := writeRecord(b.RunDir, record{Address: b.Client.Address, ID: id, PID: x.pid}); err != nil {
 		return err
 	}

@@ -185,11 +185,16 @@ func (c *Client) stuck(ctx context.Context, id string) []int {
 		return nil
 	}
 	pid := int(task.Process.Pid)
-	ns, err := proc.Namespace(pid)
+	ns, err := proc.OwnNamespace(pid)
 	if err != nil {
 		return nil
 	}
-	return proc.Stuck(pid, func() ([]int, error) { return proc.Members(ns, pid) })
+	return proc.Stuck(pid, func() ([]int, error) {
+		if ns == "" {
+			return nil, nil // of gVisor's, what waits for files is the kernel, which is one process
+		}
+		return proc.Members(ns, pid)
+	})
 }
 
 // endTime is how long processes may take to end that have been killed, before they

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -19,9 +20,32 @@ func Namespace(pid int) (string, error) {
 	return os.Readlink(fmt.Sprintf("/proc/%d/ns/pid", pid))
 }
 
+// OwnNamespace is Namespace of a process that is PID 1 of a namespace below the one whose
+// processes /proc shows, and "" of every other process. gVisor, on some of its platforms,
+// stays in the host's namespace, whose members are all processes of the host.
+func OwnNamespace(pid int) (string, error) {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return "", err
+	}
+	_, rest, _ := strings.Cut(string(status), "\nNSpid:")
+	line, _, _ := strings.Cut(rest, "\n")
+	if n := strings.Fields(line); len(n) < 2 || n[len(n)-1] != "1" {
+		return "", nil
+	}
+	return Namespace(pid)
+}
+
+// errHost is a namespace that is no box's.
+var errHost = errors.New("the PID namespace is that of mcpbox itself")
+
 // Members lists the processes of the PID namespace ns without the process pid. One
-// that starts meanwhile may be missing.
+// that starts meanwhile may be missing. The namespace that this process is in is an
+// error: whoever asks means to signal what is in a box.
 func Members(ns string, pid int) ([]int, error) {
+	if self, err := os.Readlink("/proc/self/ns/pid"); err != nil || self == ns {
+		return nil, errors.Join(errHost, err)
+	}
 	proc, err := os.Open("/proc")
 	if err != nil {
 		return nil, err
