@@ -83,8 +83,6 @@ var differs = map[string]map[string]string{
 		// Runtimes have one in each container.
 		"X-1/tty":           "EACCES|ENXIO",
 		"P-4/shared-memory": "EINVAL",
-		// The runtime sets no limits of user namespaces.
-		"R-7/inotify": yes,
 	},
 	"runsc": {
 		// gVisor's own: devices of its kernel, mounts that tell no flags, a /proc with

@@ -39,14 +39,16 @@
 //     keeps specifications on the disk; secrets are not in them.
 //   - The network namespace is made by the launcher, with its sockets in it
 //     (network.go), and entered by the runtime. It belongs to nobody inside.
+//   - What can be had in the user namespace is limited from inside, by a hook of runc's,
+//     for which that runs PID 1's program as root of the container, with nobody else
+//     there yet (internal/pid1/limit.go).
 //   - What the runtime was asked for, PID 1 looks for before it starts the server:
-//     user, capabilities, filter, interfaces, and each mount, that it is read-only and
-//     of the file that the launcher saw.
+//     user, capabilities, filter, interfaces, limits of the user namespace, and each
+//     mount, that it is read-only and of the file that the launcher saw.
 //
 // What a native box has beside that a container has not: a second user namespace, in
-// the place of which PID 1 has no privilege to lose; and limits of the user namespace, so
-// that the inotify instances of a user who starts mcpbox are shared with his boxes.
-// integration/escape has, attack by attack, what comes to something else.
+// the place of which PID 1 has no privilege to lose. integration/escape has, attack by
+// attack, what comes to something else.
 //
 // # How a box ends
 //

@@ -119,8 +119,9 @@ func lower(spec *specs.Spec, t target) (*lowered, error) {
 	if err := l.lowerMounts(spec.Mounts, t); err != nil {
 		return nil, err
 	}
-	if !t.runsc { // gVisor has none
+	if !t.runsc { // gVisor has none of these
 		l.plan.Landlock = l.landlockRules(mode, t.socket)
+		out.Hooks = &specs.Hooks{CreateContainer: []specs.Hook{{Path: pid1.Hook, Args: []string{pid1.Hook, pid1.LimitArg}}}}
 	}
 	return l, nil
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/mcpbox/mcpbox/sandbox/internal/userns"
 	"github.com/mcpbox/mcpbox/sandbox/native/internal/wire"
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -55,34 +56,19 @@ func planRlimits(spec *specs.Spec) ([]wire.Rlimit, error) {
 // cgroup, while RLIMIT_NPROC, which is exact, counts user namespace 2.
 const ownThreads = 32
 
-// namespaceLimits are written into user namespace 1, which owns the box. They
-// bind user namespace 2 and all that could be made below it: one user namespace
-// is that one, and no other kind of namespace can be added. inotify and fanotify
-// are otherwise charged to the host's user alone, whose 128 instances one
-// server could use up.
-var namespaceLimits = []wire.Sysctl{
-	{Path: "user/max_user_namespaces", Value: "1", Required: true},
-	{Path: "user/max_cgroup_namespaces", Value: "0", Required: true},
-	{Path: "user/max_ipc_namespaces", Value: "0", Required: true},
-	{Path: "user/max_mnt_namespaces", Value: "0", Required: true},
-	{Path: "user/max_net_namespaces", Value: "0", Required: true},
-	{Path: "user/max_pid_namespaces", Value: "0", Required: true},
-	{Path: "user/max_time_namespaces", Value: "0", Required: true},
-	{Path: "user/max_uts_namespaces", Value: "0", Required: true},
-	{Path: "user/max_inotify_instances", Value: "32", Required: true},
-	{Path: "user/max_inotify_watches", Value: "32768", Required: true},
-	{Path: "user/max_fanotify_groups", Value: "4", Required: true},
-	{Path: "user/max_fanotify_marks", Value: "1024", Required: true},
-}
-
 // ipcSysctls are the namespaced ones; older kernels do not let a user namespace
 // write them, and the box's shared memory is then bounded like its other memory.
 var ipcSysctls = []string{"kernel.shmall", "kernel.shmmax", "kernel.shmmni", "kernel.msgmax", "kernel.msgmnb", "kernel.msgmni",
 	"kernel.sem", "fs.mqueue.queues_max", "fs.mqueue.msg_max", "fs.mqueue.msgsize_max", "net.ipv4.ip_unprivileged_port_start",
 	"net.ipv4.icmp_echo_ignore_all"}
 
+// planSysctls lists what is written into user namespace 1, which owns the box: limits that
+// bind user namespace 2, the only one there can be, and what is namespaced of the rest.
 func planSysctls(set map[string]string) ([]wire.Sysctl, error) {
-	list := append([]wire.Sysctl(nil), namespaceLimits...)
+	list := []wire.Sysctl{{Path: "user/" + userns.UserNamespaces, Value: "1", Required: true}}
+	for _, l := range userns.Limits {
+		list = append(list, wire.Sysctl{Path: "user/" + l.Name, Value: l.Value, Required: true})
+	}
 	for _, key := range ipcSysctls {
 		if value, ok := set[key]; ok {
 			list = append(list, wire.Sysctl{Path: strings.ReplaceAll(key, ".", "/"), Value: value})

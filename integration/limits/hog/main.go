@@ -5,6 +5,7 @@ package main
 import (
 	"encoding/binary"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"runtime"
@@ -71,6 +72,7 @@ func main() {
 			}
 		}
 		fmt.Println(n)
+		io.Copy(io.Discard, os.Stdin) // with all of them
 	case "daemon":
 		daemon(arg(1))
 	case "stubborn":

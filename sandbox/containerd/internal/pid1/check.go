@@ -6,6 +6,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/mcpbox/mcpbox/sandbox/internal/userns"
 	"golang.org/x/sys/unix"
 )
 
@@ -32,6 +33,11 @@ func (p *Plan) check() *Failure {
 	}
 	if err := checkInterfaces(); err != nil {
 		return fail(StepCheck, "/proc/net/dev", err)
+	}
+	if p.Kernel {
+		if err := checkLimits(userns.Dir); err != nil {
+			return fail(StepCheck, userns.Dir, err)
+		}
 	}
 	for _, c := range append([]Check{{Path: "/", ReadOnly: true}}, p.Checks...) {
 		if err := c.check(p.Kernel); err != nil {

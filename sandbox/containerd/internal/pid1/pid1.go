@@ -45,6 +45,13 @@ func Main() {
 		logFailure(os.Args, pin(os.Args[2:]))
 		os.Exit(exitFailed)
 	}
+	if len(os.Args) > 1 && os.Args[1] == LimitArg {
+		if err := limit(); err != nil {
+			os.Stderr.WriteString("limits of the user namespace: " + err.Error() + "\n")
+			os.Exit(exitFailed)
+		}
+		os.Exit(0)
+	}
 	if os.Getpid() != 1 {
 		os.Stderr.WriteString("mcpbox-init: started by mcpbox only\n")
 		os.Exit(exitFailed)
