@@ -88,6 +88,11 @@ func TestBomb(t *testing.T) {
 			for end := time.Now().Add(time.Second); time.Now().Before(end) && !over(); time.Sleep(20 * time.Millisecond) {
 				most = max(most, a.tasks())
 			}
+			// A resource limit holds beside that, so that the cgroup's does not show by
+			// itself.
+			if got, limit := a.pidsMax(), pids+want.threads-64; got != limit && !over() {
+				t.Errorf("of %d: the cgroup allows %d, want %d", pids, got, limit)
+			}
 			t.Logf("of %d: %d counted, %d threads", pids, a.counted(), most)
 			a.cmd.Process.Signal(unix.SIGTERM)
 			a.end()

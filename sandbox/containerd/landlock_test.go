@@ -7,6 +7,7 @@ import (
 
 	"github.com/mcpbox/mcpbox/sandbox"
 	"github.com/mcpbox/mcpbox/sandbox/containerd/internal/pid1"
+	"github.com/mcpbox/mcpbox/sandbox/internal/landlock"
 	"github.com/opencontainers/runtime-spec/specs-go"
 )
 
@@ -53,5 +54,29 @@ func sameLandlock(t *testing.T, asked *specs.Spec, l *lowered) {
 	}
 	if len(made) > 0 {
 		t.Errorf("nobody asked for %v", made)
+	}
+}
+
+// TestLandlockSockets: sockets are made where the policy has any, and one of the host's that
+// is declared is a socket, and nothing to write to.
+func TestLandlockSockets(t *testing.T) {
+	const at = "/home/me/agent.sock"
+	for mode, want := range map[string]bool{"none": false, "private": true, "host": true} {
+		spec, tt := fixture(t, "../../policy/testdata/image.json"), testTarget
+		spec.Annotations[sandbox.AnnotationUnixSockets] = mode
+		delete(spec.Annotations, sandbox.AnnotationHostDirectories)
+		spec.Mounts = append(spec.Mounts, specs.Mount{Destination: at, Source: at, Type: "bind", Options: []string{"bind", "rw", "nosuid", "nodev"}})
+		tt.socket = func(path string) bool { return path == at }
+		l, err := lower(spec, tt)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := l.plan.Landlock.UnixSockets; got != want {
+			t.Errorf("%s: sockets %t", mode, got)
+		}
+		i := slices.IndexFunc(l.plan.Landlock.Rules, func(r landlock.Rule) bool { return r.Path == at })
+		if i < 0 || l.plan.Landlock.Rules[i].Access != "socket" {
+			t.Errorf("%s: rules %+v", mode, l.plan.Landlock.Rules)
+		}
 	}
 }

@@ -18,6 +18,9 @@ func TestPickIDs(t *testing.T) {
 	}{
 		{"rootlesskit's", "         0       1000          1\n         1     100000      65536\n", 0, 65536, ""},
 		{"the user in the middle", "0 100000 5\n5 1000 1\n6 100005 10\n", 5, 15, ""},
+		{"the highest before others", "6 100005 10\n5 1000 1\n0 100000 5\n", 5, 15, ""},
+		{"the user among others", "0 100000 5\n5 990 20\n", 15, 4, ""},
+		{"the user past the end", "0 100000 5\n5 990 10\n", 0, 0, "not exist"},
 		{"the user alone", "0 1000 1\n", 0, 0, "needs one more"},
 		{"somebody else", "0 1001 1\n1 100000 65536\n", 0, 0, "not exist"},
 		{"no map", "x\n", 0, 0, "expected integer"},
@@ -58,9 +61,22 @@ func TestLowerRootless(t *testing.T) {
 	if l.spec.Linux.CgroupsPath != "" || r.Memory != nil || r.CPU != nil || r.Pids != nil || len(r.Devices) != 1 {
 		t.Errorf("cgroup %q, resources %+v", l.spec.Linux.CgroupsPath, r)
 	}
-	n := uint64(*spec.Linux.Resources.Pids.Limit) + ownThreads
-	last := l.spec.Process.Rlimits[len(l.spec.Process.Rlimits)-1]
-	if last != (specs.POSIXRlimit{Type: "RLIMIT_NPROC", Soft: n, Hard: n}) {
-		t.Errorf("rlimit %+v", last)
+	// That the policy has it as a resource limit, too, makes no second one, and the lower
+	// one holds.
+	n := uint64(*spec.Linux.Resources.Pids.Limit)
+	for name, c := range map[string]struct{ asked, want uint64 }{
+		"both": {n, n}, "lower": {n - 1, n - 1}, "higher": {n + 1, n}, "none": {0, n},
+	} {
+		spec.Process.Rlimits = nil
+		if c.asked > 0 {
+			spec.Process.Rlimits = []specs.POSIXRlimit{{Type: "RLIMIT_NPROC", Soft: c.asked, Hard: c.asked}}
+		}
+		if l, err = lower(spec, tt); err != nil {
+			t.Fatal(err)
+		}
+		want := []specs.POSIXRlimit{{Type: "RLIMIT_NPROC", Soft: c.want + ownThreads, Hard: c.want + ownThreads}}
+		if got := l.spec.Process.Rlimits; !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: rlimits %+v, want %+v", name, got, want)
+		}
 	}
 }

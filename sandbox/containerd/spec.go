@@ -104,7 +104,13 @@ func lower(spec *specs.Spec, t target) (*lowered, error) {
 	}
 	if n := boxPids(spec); t.rootless != nil && n > 0 {
 		limit := uint64(n) + ownThreads
-		process.Rlimits = append(process.Rlimits, specs.POSIXRlimit{Type: "RLIMIT_NPROC", Soft: limit, Hard: limit})
+		i := slices.IndexFunc(process.Rlimits, func(r specs.POSIXRlimit) bool { return r.Type == "RLIMIT_NPROC" })
+		if i < 0 { // a runtime may refuse two of a kind
+			i = len(process.Rlimits)
+			process.Rlimits = append(process.Rlimits, specs.POSIXRlimit{Type: "RLIMIT_NPROC", Soft: limit, Hard: limit})
+		}
+		r := &process.Rlimits[i]
+		r.Soft, r.Hard = min(r.Soft, limit), min(r.Hard, limit)
 	}
 	out.Process = &process
 	// The snapshot, mounted by containerd in its directory of the container.
