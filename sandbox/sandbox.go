@@ -158,6 +158,9 @@ type Exit struct {
 	// it waits in the kernel for something that does not come, such as the answer
 	// of a file system. They execute nothing any more. Usage is incomplete then.
 	Stuck []int
+	// StuckBy says in words what else it is that keeps those of Stuck, and what to
+	// type; "" if they wait in the kernel.
+	StuckBy string
 	// Exceeded is the limit for which the box was killed, by the kernel or by
 	// its backend; nil if it was not.
 	Exceeded *LimitError

@@ -64,6 +64,9 @@ func kill(_ int, r *runs.Run) error {
 		if time.Now().Before(end) {
 			continue
 		}
+		if native.FrozenCgroups(r.Cgroups) {
+			return errors.New("it is killed, and its mcpbox has ended, but it is frozen, and does not end before it is thawed, which this user may not do without containerd; it does nothing any more; have containerd running, then type: mcpbox ps")
+		}
 		return errors.New("it is killed, and its mcpbox has ended, but a process of it is still there: it waits in the kernel for something that does not come, such as the answer of a file system")
 	}
 	return nil
@@ -80,16 +83,24 @@ func end(r *runs.Run) error {
 		if r.Await(killBoxTime) {
 			return nil
 		}
-		if err := killBox(r); err != nil {
+		err := killBox(r)
+		if err != nil && !errors.Is(err, fs.ErrPermission) {
 			return err
 		}
 		if r.Await(killEndTime - killBoxTime) {
 			return nil
 		}
+		if status, e := control.Ask(r.Control(), control.Query, killAskTime); err != nil && e == nil && status.Frozen {
+			return fmt.Errorf("this user may not end it without containerd, which does not answer; start that, then type: mcpbox thaw %[1]s; mcpbox kill %[1]s", r.ID)
+		}
 	}
 	// The box first: without its launcher it would end too, but nobody would
-	// know when.
-	if err := errors.Join(killBox(r), r.Launcher.Kill()); err != nil {
+	// know when. A container's cgroups are root's, and it ends without them.
+	err = killBox(r)
+	if errors.Is(err, fs.ErrPermission) {
+		err = nil
+	}
+	if err := errors.Join(err, r.Launcher.Kill()); err != nil {
 		return err
 	}
 	if !r.Await(killEndTime) {
@@ -107,10 +118,5 @@ func end(r *runs.Run) error {
 // killBox ends the processes of a box: its PID 1, with which the kernel ends the
 // rest, and all that are in its cgroup, where it has one.
 func killBox(r *runs.Run) error {
-	err := errors.Join(native.KillCgroups(r.Cgroups), r.Box.Kill())
-	if errors.Is(err, fs.ErrPermission) {
-		// What root's containerd has frozen for this user.
-		return fmt.Errorf("this user may not end it without containerd, which does not answer; start that, then type: mcpbox thaw %[1]s; mcpbox kill %[1]s", r.ID)
-	}
-	return err
+	return errors.Join(native.KillCgroups(r.Cgroups), r.Box.Kill())
 }

@@ -269,7 +269,7 @@ func (e ending) record(started time.Time) journal.Exit {
 // afterwards says what was found once it had ended.
 func (e ending) afterwards() (list []string) {
 	if len(e.exit.Stuck) > 0 {
-		list = append(list, describeStuck(e.exit.Stuck))
+		list = append(list, describeStuck(e.exit.Stuck, e.exit.StuckBy))
 	}
 	if e.late != nil {
 		list = append(list, describeExceeded(e.late))
@@ -277,13 +277,16 @@ func (e ending) afterwards() (list []string) {
 	return list
 }
 
-// describeStuck says what a killed server has left.
-func describeStuck(pids []int) string {
-	what := fmt.Sprintf("process %d is", pids[0])
+// describeStuck says what a killed server has left, and what keeps it.
+func describeStuck(pids []int, by string) string {
+	what := fmt.Sprintf("process %d is killed and not gone, and does", pids[0])
 	if n := len(pids); n > 1 {
-		what = fmt.Sprintf("%d processes (%d and others) are", n, pids[0])
+		what = fmt.Sprintf("%d processes (%d and others) are killed and not gone, and do", n, pids[0])
 	}
-	return what + " killed and not gone: waiting in the kernel for something that does not come, such as the answer of a file system; it does nothing any more"
+	if by == "" {
+		by = "waiting in the kernel for something that does not come, such as the answer of a file system"
+	}
+	return what + " nothing any more: " + by
 }
 
 // code is the exit status of mcpbox.

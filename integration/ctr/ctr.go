@@ -136,6 +136,9 @@ func (d *Daemon) Kill() error {
 	return err
 }
 
+// Signal signals the daemon alone.
+func (d *Daemon) Signal(sig os.Signal) error { return d.cmd.Process.Signal(sig) }
+
 // Log is what the daemon has said.
 func (d *Daemon) Log() string {
 	said, err := os.ReadFile(filepath.Join(d.Dir, "log"))

@@ -39,6 +39,7 @@ type box struct {
 
 	freezing sync.Mutex
 	frozen   bool
+	unthawed error  // why it still is, once it is killed
 	guard    *guard // as long as it is frozen by the runtime
 
 	killed   chan struct{} // closed when somebody has tried to end it
@@ -47,8 +48,9 @@ type box struct {
 	exited   *pid1.Exited  // that word, if it had one; after reported
 	done     chan struct{} // closed when PID 1 has ended, and so the box is empty
 
-	ended sync.Once // what is left in containerd is removed
-	stuck []int     // what is left of it and cannot be ended; after ended
+	ended   sync.Once // what is left in containerd is removed
+	stuck   []int     // what is left of it and cannot be ended; after ended
+	stuckBy string    // by what, in words, if it is known
 }
 
 var _ sandbox.Box = (*box)(nil)
@@ -183,8 +185,8 @@ func (x *box) killByRuntime() error {
 	x.freezing.Lock()
 	defer x.freezing.Unlock()
 	if x.frozen {
-		if err := x.resume(); err != nil {
-			return runtimeError(err)
+		if x.unthawed = x.resume(); x.unthawed != nil {
+			return runtimeError(x.unthawed)
 		}
 		x.frozen = false
 	}
@@ -203,7 +205,7 @@ func (x *box) Wait() (sandbox.Exit, error) {
 	case <-x.killed:
 	}
 	x.ended.Do(x.end)
-	e := sandbox.Exit{Code: -1, Signal: syscall.SIGKILL, Stuck: x.stuck}
+	e := sandbox.Exit{Code: -1, Signal: syscall.SIGKILL, Stuck: x.stuck, StuckBy: x.stuckBy}
 	e.Memory, e.Exceeded = x.memory.result(x.limits.Memory)
 	if w := x.lastWord(); w != nil {
 		ws := unix.WaitStatus(w.Status)
@@ -233,6 +235,9 @@ func (x *box) end() {
 	x.stuck = proc.AwaitEnd(x.done, x.pid, x.killMembers)
 	x.freezing.Lock()
 	x.unguard()
+	if len(x.stuck) > 0 {
+		x.stuckBy = x.whyFrozen()
+	}
 	x.freezing.Unlock()
 	x.pipes.control.Close()
 	x.pipes.status.Close()

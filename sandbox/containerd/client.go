@@ -82,6 +82,41 @@ func (c *Client) Version(ctx context.Context) (string, error) {
 	return strings.TrimPrefix(v.Version, "v"), err
 }
 
+// awayError is a containerd that was there and does not answer any more.
+type awayError struct{ address string }
+
+func (e *awayError) Error() string { return "containerd does not answer at " + e.address }
+
+// startAgain is what to type to have it back.
+func (e *awayError) startAgain() string {
+	if e.address == defaultAddress {
+		return howToStart()
+	}
+	return "start it again, in the way that it was started"
+}
+
+// servingTimeout is how long containerd may take to say that it is there.
+const servingTimeout = 2 * time.Second
+
+// away looks whether containerd is there, and returns nil if it is.
+func (c *Client) away() *awayError {
+	conn, err := net.DialTimeout("unix", c.Address, servingTimeout)
+	if err != nil {
+		return &awayError{c.Address}
+	}
+	conn.Close()
+	// gRPC, which has found it away before, may let seconds pass until it looks again.
+	if again, ok := c.c.Conn().(interface{ ResetConnectBackoff() }); ok {
+		again.ResetConnectBackoff()
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), servingTimeout)
+	defer cancel()
+	if serving, err := c.c.IsServing(ctx); err != nil || !serving {
+		return &awayError{c.Address}
+	}
+	return nil
+}
+
 // find returns the socket to use, once somebody has answered there.
 func find(address string) (string, error) {
 	named := address != ""
@@ -98,7 +133,7 @@ func find(address string) (string, error) {
 		if dir := os.Getenv("XDG_RUNTIME_DIR"); filepath.IsAbs(dir) {
 			places = append(places, filepath.Join(dir, "containerd", "containerd.sock"))
 		}
-		places = append(places, "/run/containerd/containerd.sock")
+		places = append(places, defaultAddress)
 	}
 	var last error
 	for _, at := range places {
@@ -163,6 +198,9 @@ func unavailable(address string, err error) error {
 	}
 	return u
 }
+
+// defaultAddress is where root's containerd is found if nobody says otherwise.
+const defaultAddress = "/run/containerd/containerd.sock"
 
 // howToStart is what to type to have a containerd of root's.
 func howToStart() string {

@@ -2,6 +2,7 @@ package containerd
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -30,6 +31,9 @@ func (x *box) Freeze() error {
 		err := x.stopAll()
 		x.frozen = err == nil
 		return err
+	}
+	if err := x.backend.Client.away(); err != nil {
+		return fmt.Errorf("freeze: %w, without which this server cannot be frozen: it runs on; %s; then type: mcpbox freeze %s; to end the server now, type: mcpbox kill %[3]s", err, err.startAgain(), x.backend.ID)
 	}
 	var err error
 	if x.guard, err = startGuard(x.backend.RunDir); err != nil {
@@ -61,7 +65,15 @@ func (x *box) Thaw() error {
 	if !x.frozen {
 		return nil
 	}
-	if err := x.resume(); err != nil {
+	err := x.resume()
+	if away := (*awayError)(nil); errors.As(err, &away) {
+		end := ""
+		if os.Geteuid() == 0 {
+			end = "; to end the server now, type: mcpbox kill " + x.backend.ID
+		}
+		return fmt.Errorf("thaw: %w, without which this server cannot be thawed: it stays frozen; %s; then type: mcpbox thaw %s%s", err, away.startAgain(), x.backend.ID, end)
+	}
+	if err != nil {
 		return fmt.Errorf("thaw: %w", runtimeError(err))
 	}
 	x.frozen = false
@@ -80,15 +92,31 @@ func (x *box) resume() error {
 		_, err := x.signalAll(unix.SIGCONT)
 		return err
 	}
+	if away := x.backend.Client.away(); away != nil {
+		return away
+	}
 	ctx, cancel := context.WithTimeout(namespaces.WithNamespace(context.Background(), Namespace), freezeTimeout)
 	defer cancel()
 	_, err := x.backend.Client.c.TaskService().Resume(ctx, &tasks.ResumeTaskRequest{ContainerID: containerID(x.backend.ID)})
 	return err
 }
 
+// whyFrozen is why a box that has been killed is still frozen, and what to type; "" if it
+// is not. It is called with x.freezing.
+func (x *box) whyFrozen() string {
+	away := (*awayError)(nil)
+	switch {
+	case !x.frozen || x.unthawed == nil:
+		return ""
+	case errors.As(x.unthawed, &away):
+		return fmt.Sprintf("frozen, and %v, without which this user cannot thaw it; %s; then type: mcpbox ps", away, away.startAgain())
+	}
+	return fmt.Sprintf("frozen, and it could not be thawed (%v); to try that again, type: mcpbox ps", runtimeError(x.unthawed))
+}
+
 // thawKilled lets a box that has been killed end: in cgroup v1 a frozen process is
 // not ended by SIGKILL. That containerd is there is not needed where this process
-// may write to the freezer itself.
+// may write to the freezer itself. What can be thawed by neither stays frozen.
 func (x *box) thawKilled() {
 	x.freezing.Lock()
 	defer x.freezing.Unlock()
@@ -96,7 +124,9 @@ func (x *box) thawKilled() {
 		return
 	}
 	if x.Tier().Kernel() && x.group.Unfreeze() != nil {
-		x.resume()
+		if x.unthawed = x.resume(); x.unthawed != nil {
+			return
+		}
 	}
 	x.frozen = false
 	x.unguard()

@@ -136,6 +136,10 @@ func Sweep(dirs ...string) {
 // has said of it.
 func KillCgroups(dirs []string) error { return cgroup.Kill(dirs) }
 
+// FrozenCgroups reports whether the processes in the cgroups of a box are frozen so that
+// they do not end by SIGKILL, by what Box.Cgroups has said of it.
+func FrozenCgroups(dirs []string) bool { return cgroup.Frozen(dirs) }
+
 // limitsLayer reports by what the limits of this box hold.
 func (b *box) limitsLayer(s wire.Started) sandbox.Layer {
 	l := describeTier(b.Tier(), b.group.CPU())

@@ -128,3 +128,12 @@ func Kill(dirs []string) error {
 	}
 	return errors.Join(failed...)
 }
+
+// Frozen reports whether one of dirs is a cgroup of v1 that is frozen: no process in it
+// ends by SIGKILL.
+func Frozen(dirs []string) bool {
+	return slices.ContainsFunc(dirs, func(dir string) bool {
+		state, err := os.ReadFile(filepath.Join(dir, "freezer.state"))
+		return err == nil && strings.HasPrefix(string(state), "FR") // FROZEN, or FREEZING
+	})
+}
