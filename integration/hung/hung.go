@@ -13,8 +13,8 @@ import (
 )
 
 // FileSystem is one in user space (FUSE, fuse(4)) with one file, called file. It
-// answers what it is asked until somebody reads that file. From then on it does
-// nothing any more, like one whose network is gone.
+// answers what it is asked until somebody reads that file, or looks for one that is
+// called lost. From then on it does nothing any more, like one whose network is gone.
 type FileSystem struct {
 	dev  *os.File
 	hung atomic.Bool
@@ -123,7 +123,12 @@ func (f *FileSystem) serve(owner uint32) {
 			binary.LittleEndian.PutUint32(body[4:], 31)
 			binary.LittleEndian.PutUint32(body[20:], 4096) // longest write
 		case fuseLookup:
-			if name := string(buf[40 : n-1]); name != "file" {
+			name := string(buf[40 : n-1])
+			if name == "lost" {
+				f.hung.Store(true)
+				return
+			}
+			if name != "file" {
 				errno = -int32(unix.ENOENT)
 				break
 			}

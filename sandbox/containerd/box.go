@@ -232,7 +232,7 @@ func (x *box) lastWord() *pid1.Exited {
 // end waits for the end of the box, and removes what is left of it. What cannot be
 // removed now is removed by [Reap].
 func (x *box) end() {
-	x.stuck = proc.AwaitEnd(x.done, x.pid, x.killMembers)
+	x.stuck = proc.AwaitEnd(x.empty(), x.pid, x.killMembers)
 	x.freezing.Lock()
 	x.unguard()
 	if len(x.stuck) > 0 {
@@ -247,12 +247,43 @@ func (x *box) end() {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), cleanTimeout)
 	defer cancel()
-	if x.backend.Client.removeContainer(ctx, containerID(x.backend.ID), x.backend.RunDir) == nil {
+	if x.backend.Client.removeContainer(ctx, x.record(), x.backend.RunDir) == nil {
 		removeRecord(x.backend.RunDir)
 	}
 	if x.group != nil {
 		x.group.Remove()
 	}
+}
+
+// empty is closed when nothing is left: PID 1, with which ends what is in its namespace,
+// and gVisor's helpers, which end when its kernel has.
+func (x *box) empty() <-chan struct{} {
+	if x.backend.Runtime != "runsc" {
+		return x.done
+	}
+	empty := make(chan struct{})
+	go func() {
+		defer close(empty)
+		<-x.done
+		for end := time.Now().Add(helpersTime); time.Now().Before(end); time.Sleep(time.Millisecond) {
+			if list, err := x.group.Members(); err != nil || len(list) == 0 {
+				return
+			}
+		}
+	}()
+	return empty
+}
+
+// helpersTime is how long they may take. Then the runtime is left to end them.
+const helpersTime = 10 * time.Second
+
+// record is what [Reap] needs to know.
+func (x *box) record() record {
+	r := record{Address: x.backend.Client.Address, ID: containerID(x.backend.ID), PID: x.pid}
+	if x.backend.Runtime == "runsc" && x.group != nil {
+		r.Cgroups = x.group.Dirs()
+	}
+	return r
 }
 
 // abandon ends a box that did not get as far as to have a program.
@@ -266,7 +297,7 @@ func (x *box) abandon() {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), cleanTimeout)
 	defer cancel()
-	if x.backend.Client.removeContainer(ctx, containerID(x.backend.ID), x.backend.RunDir) == nil {
+	if x.backend.Client.removeContainer(ctx, x.record(), x.backend.RunDir) == nil {
 		removeRecord(x.backend.RunDir)
 	}
 	x.mu.Lock()

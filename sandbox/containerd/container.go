@@ -45,7 +45,7 @@ func (x *box) create(ctx context.Context, l *lowered) error {
 	labels := map[string]string{labelRun: b.ID, labelDir: b.RunDir}
 	ctx = namespaces.WithNamespace(ctx, Namespace)
 	x.made = true
-	if err := writeRecord(b.RunDir, record{Address: b.Client.Address, ID: id}); err != nil {
+	if err := writeRecord(b.RunDir, x.record()); err != nil {
 		return err
 	}
 	lease, err := c.LeasesService().Create(ctx, leases.WithID(id), leases.WithExpiration(leaseTime), leases.WithLabels(labels))
@@ -95,7 +95,7 @@ func (x *box) create(ctx context.Context, l *lowered) error {
 		return fmt.Errorf("pidfd_open: %w", err)
 	}
 	x.ns, _ = proc.OwnNamespace(x.pid) // an ordinary user may not look at gVisor's
-	if err := writeRecord(b.RunDir, record{Address: b.Client.Address, ID: id, PID: x.pid}); err != nil {
+	if err := writeRecord(b.RunDir, x.record()); err != nil {
 		return err
 	}
 	if _, err := c.TaskService().Start(ctx, &tasks.StartRequest{ContainerID: id}); err != nil {

@@ -59,7 +59,8 @@
 // removes them when the server has ended, and [Reap], by the record in the run's
 // directory, when it could not. A process that waits in the kernel for what does not come
 // cannot be ended by anybody ([sandbox.Exit.Stuck]); then launcher and Reap give up within
-// seconds, and the record stays for the next look. A box that the runtime has frozen does
+// seconds, and the record stays for the next look. In gVisor that is its kernel, or the
+// helper that opens files for it, which is in the box's cgroup and nothing else of it. A box that the runtime has frozen does
 // not notice that its launcher has died; a process of its own does (guard.go), and reaps.
 //
 // # Root

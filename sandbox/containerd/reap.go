@@ -14,6 +14,7 @@ import (
 	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/containerd/v2/pkg/namespaces"
 	"github.com/containerd/errdefs/pkg/errgrpc"
+	"github.com/mcpbox/mcpbox/sandbox/internal/cgroup"
 	"github.com/mcpbox/mcpbox/sandbox/internal/proc"
 	"golang.org/x/sys/unix"
 )
@@ -30,6 +31,8 @@ type record struct {
 	Address string `json:"address"`
 	ID      string `json:"id"`
 	PID     int    `json:"pid,omitempty"` // of the box's PID 1, once there is one
+	// Cgroups are the box's, in which gVisor has helpers that are in no other way the box's.
+	Cgroups []string `json:"cgroups,omitempty"`
 }
 
 // writeRecord replaces the record, at once.
@@ -74,22 +77,22 @@ func Reap(ctx context.Context, dir string) error {
 		return err
 	}
 	defer c.Close()
-	if err := c.removeContainer(ctx, r.ID, dir); err != nil {
+	if err := c.removeContainer(ctx, r, dir); err != nil {
 		return err
 	}
 	removeRecord(dir)
 	return nil
 }
 
-// removeContainer ends the container id of the run whose directory is dir, and removes
+// removeContainer ends the container of the run whose directory is dir, and removes
 // all that belongs to it. What is not there is no error; what is another run's, of
 // another user perhaps who has the same name for it, is one.
-func (c *Client) removeContainer(ctx context.Context, id, dir string) error {
-	ctx = namespaces.WithNamespace(ctx, Namespace)
+func (c *Client) removeContainer(ctx context.Context, r record, dir string) error {
+	ctx, id := namespaces.WithNamespace(ctx, Namespace), r.ID
 	if err := c.checkOwn(ctx, id, dir); err != nil {
 		return err
 	}
-	if err := c.endTask(ctx, id); err != nil {
+	if err := c.endTask(ctx, r); err != nil {
 		return fmt.Errorf("containerd: end %s: %w", id, err)
 	}
 	if err := c.c.ContainerService().Delete(ctx, id); !gone(err) {
@@ -150,53 +153,83 @@ func sameDir(a, b string) bool {
 }
 
 // endTask kills the processes of a container, and removes its task, and with it its
-// cgroups, mounts and shim. It does not wait for those that wait in the kernel.
-func (c *Client) endTask(ctx context.Context, id string) error {
+// cgroups, mounts and shim. It does not wait for those that wait in the kernel, and has
+// the runtime wait for none of them: that it would do for as long as they do.
+func (c *Client) endTask(ctx context.Context, r record) error {
 	service := c.c.TaskService()
-	for {
-		_, err := service.Delete(ctx, &tasks.DeleteTaskRequest{ContainerID: id})
+	if r.PID == 0 {
+		r.PID = c.pid(ctx, r.ID)
+	}
+	for killed := ended(r.PID); ; killed = true {
+		if n := len(r.stuck()); killed && n > 0 {
+			time.Sleep(endTime / 2)
+			if len(r.stuck()) == n {
+				return fmt.Errorf("%d of its processes are killed and not gone, waiting in the kernel for something that does not come", n)
+			}
+		}
+		_, err := service.Delete(ctx, &tasks.DeleteTaskRequest{ContainerID: r.ID})
 		if gone(errgrpc.ToNative(err)) {
 			return nil
 		}
 		// It runs, or its shim has not heard yet that it does not. In a freezer of
 		// cgroup v1 it would not end before it is thawed.
-		service.Kill(ctx, &tasks.KillRequest{ContainerID: id, Signal: uint32(unix.SIGKILL), All: true})
-		service.Resume(ctx, &tasks.ResumeTaskRequest{ContainerID: id})
-		wait, cancel := context.WithTimeout(ctx, endTime)
-		_, waitErr := service.Wait(wait, &tasks.WaitRequest{ContainerID: id})
-		cancel()
-		if waitErr != nil {
-			if n := len(c.stuck(ctx, id)); n > 0 {
-				return fmt.Errorf("%d of its processes are killed and not gone, waiting in the kernel for something that does not come", n)
-			}
-			time.Sleep(time.Millisecond)
+		for _, f := range []func(context.Context) error{
+			func(ctx context.Context) error {
+				_, err := service.Kill(ctx, &tasks.KillRequest{ContainerID: r.ID, Signal: uint32(unix.SIGKILL), All: true})
+				return err
+			},
+			func(ctx context.Context) error {
+				_, err := service.Resume(ctx, &tasks.ResumeTaskRequest{ContainerID: r.ID})
+				return err
+			},
+			func(ctx context.Context) error {
+				_, err := service.Wait(ctx, &tasks.WaitRequest{ContainerID: r.ID})
+				return err
+			},
+		} {
+			short, cancel := context.WithTimeout(ctx, endTime)
+			f(short)
+			cancel()
 		}
 		if ctx.Err() != nil {
 			return runtimeError(err)
 		}
+		time.Sleep(time.Millisecond)
 	}
+}
+
+// pid is that of a container's PID 1, 0 if there is none.
+func (c *Client) pid(ctx context.Context, id string) int {
+	ctx, cancel := context.WithTimeout(ctx, endTime)
+	defer cancel()
+	task, err := c.c.TaskService().Get(ctx, &tasks.GetRequest{ContainerID: id})
+	if err != nil || task.Process == nil {
+		return 0
+	}
+	return int(task.Process.Pid)
+}
+
+// ended reports whether a process has ended, but for threads that wait in the kernel.
+func ended(pid int) bool {
+	s, err := proc.ReadStat(fmt.Sprintf("/proc/%d/stat", pid))
+	return err != nil || s.State == 'Z' || s.State == 'X'
 }
 
 // stuck lists the processes of a killed container that nobody can end, if there are no
 // others.
-func (c *Client) stuck(ctx context.Context, id string) []int {
-	task, err := c.c.TaskService().Get(ctx, &tasks.GetRequest{ContainerID: id})
-	if err != nil || task.Process == nil {
-		return nil
-	}
-	pid := int(task.Process.Pid)
-	ns, err := proc.OwnNamespace(pid)
-	if err != nil {
-		return nil
-	}
-	return proc.Stuck(pid, func() ([]int, error) {
-		if ns == "" {
-			return nil, nil // of gVisor's, what waits for files is the kernel, which is one process
+func (r record) stuck() []int {
+	return proc.Stuck(r.PID, func() ([]int, error) {
+		if len(r.Cgroups) > 0 {
+			return cgroup.Processes(r.Cgroups), nil
 		}
-		return proc.Members(ns, pid)
+		ns, err := proc.OwnNamespace(r.PID)
+		if err != nil || ns == "" {
+			return nil, err
+		}
+		return proc.Members(ns, r.PID)
 	})
 }
 
 // endTime is how long processes may take to end that have been killed, before they
-// are killed again.
+// are killed again, and the runtime to say so.
 const endTime = time.Second

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -67,6 +68,17 @@ func (g *Group) Members() ([]int, error) {
 		return nil, err
 	}
 	return numbers(string(data)), nil
+}
+
+// Processes are those in cgroups that may be gone.
+func Processes(dirs []string) (list []int) {
+	for _, dir := range dirs {
+		if data, err := os.ReadFile(filepath.Join(dir, "cgroup.procs")); err == nil {
+			list = append(list, numbers(string(data))...)
+		}
+	}
+	slices.Sort(list)
+	return slices.Compact(list)
 }
 
 // Unfreeze thaws the box in the freezer of v1, if it is in one.

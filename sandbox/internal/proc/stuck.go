@@ -9,6 +9,9 @@ import (
 // answer of a file system of a user's (FUSE) or of the network, does not end by
 // SIGKILL before that (state D in proc_pid_stat(5)). PID 1 waits for it, and so does
 // whoever waits for PID 1. No instruction of it is executed any more.
+//
+// Nor is one of a killed process that stands still for its tracer (state t), if that is
+// such a process: so do those of gVisor's that the server's instructions ran in.
 
 const (
 	// stuckTime is how long a box may take to end before somebody looks why. The
@@ -43,14 +46,22 @@ func Stuck(pid int, members func() ([]int, error)) []int {
 	if err != nil {
 		return nil
 	}
-	list = slices.DeleteFunc(list, func(n int) bool { return n == pid || len(Threads(n)) == 0 })
-	if Waits(pid) { // it was still making the box
+	list = slices.DeleteFunc(list, func(n int) bool { return n == pid })
+	if Waits(pid) { // it was still making the box, or is gVisor's kernel
 		list = append(list, pid)
 	}
+	waits := false
+	list = slices.DeleteFunc(list, func(n int) bool { return len(Threads(n)) == 0 })
 	for _, n := range list {
-		if slices.ContainsFunc(Threads(n), func(state byte) bool { return state != 'D' }) {
-			return nil
+		for _, state := range Threads(n) {
+			if state != 'D' && state != 't' {
+				return nil
+			}
+			waits = waits || state == 'D'
 		}
+	}
+	if !waits { // they are about to end
+		return nil
 	}
 	slices.Sort(list)
 	return slices.Compact(list)
