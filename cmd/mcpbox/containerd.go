@@ -182,6 +182,10 @@ func policyImage(ref string, im *containerd.Image) *policy.Image {
 	return out
 }
 
+func (e *containerdEngine) refuses(p *prepared) error {
+	return e.Refuses(context.Background(), p.spec)
+}
+
 func (e *containerdEngine) begin(id, dir string) {
 	e.Backend.Image, e.RunDir, e.ID = *e.image, dir, id
 }

@@ -26,6 +26,10 @@ type engine interface {
 	// program finds what to run.
 	program(inv *invocation, p *prepared, file, flags *policy.Policy) (policy.Program, error)
 
+	// refuses is why a box of p would not start, as far as that can be known without
+	// starting one, or nil.
+	refuses(p *prepared) error
+
 	// begin tells the ID of the run and its directory, before Start.
 	begin(id, dir string)
 

@@ -59,6 +59,8 @@ func (e *nativeEngine) program(inv *invocation, p *prepared, file, flags *policy
 	return prog, nil
 }
 
+func (e *nativeEngine) refuses(*prepared) error { return nil }
+
 func (e *nativeEngine) begin(string, string) {}
 
 func (e *nativeEngine) what() string { return e.installed.id() }

@@ -43,6 +43,9 @@ variables that the server gets; the other forms have only their names.`,
 			if err != nil {
 				return err
 			}
+			if err := inv.engine.refuses(p); err != nil {
+				p.hints = append([]string{"it would not start: " + err.Error()}, p.hints...)
+			}
 			e := policy.Explain(p.policy, p.spec, p.report)
 			tier := inv.engine.Tier()
 			switch {

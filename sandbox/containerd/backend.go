@@ -54,6 +54,11 @@ func (b *Backend) Start(ctx context.Context, spec *specs.Spec, network *sandbox.
 	if err != nil {
 		return nil, err
 	}
+	if b.Runtime == "runsc" {
+		if err := b.refusesOwners(ctx, l); err != nil {
+			return nil, err
+		}
+	}
 	if err := l.identify(ctx); err != nil {
 		return nil, err
 	}
@@ -90,6 +95,10 @@ func (b *Backend) Start(ctx context.Context, spec *specs.Spec, network *sandbox.
 	l.enter(ns.path())
 	if err := x.create(ctx, l); err != nil {
 		closeAll(ns.sockets)
+		// A containerd that finds it out by itself says it in its own words.
+		if refused := b.refusesOwners(ctx, l); refused != nil {
+			err = refused
+		}
 		return nil, err
 	}
 	if err := x.greet(ctx, l, ns.sockets, network); err != nil {
@@ -224,12 +233,7 @@ func (x *box) startError(f *pid1.Failure) error {
 	}
 	switch f.Step {
 	case pid1.StepOwner:
-		fix := "start mcpbox as the user who owns the directory"
-		if x.backend.Runtime != "runsc" {
-			fix = "update runc to runc 1.2 or newer, or " + fix
-		}
-		return &sandbox.UnsupportedError{Feature: "write access to " + f.Path + " as root", Reason: "the container runtime cannot mount it with mapped owners, and a box never runs as root",
-			Fix: fix}
+		return x.backend.unmapped(f.Path)
 	case pid1.StepCheck:
 		return &sandbox.UnsupportedError{Feature: "a container of this runtime", Reason: "the box is not what was asked for: " + f.Path + ": " + f.Text, Fix: `update the runtime, or set backend = "native"`}
 	}

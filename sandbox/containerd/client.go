@@ -160,21 +160,30 @@ var errForeign = errors.New("another user listens there")
 // user's. XDG_RUNTIME_DIR may be left over from another user, who then would say what is
 // run, and which process is the box that root ends.
 func trusted(conn net.Conn) error {
-	raw, err := conn.(*net.UnixConn).SyscallConn()
+	peer, err := peerOf(conn)
 	if err != nil {
 		return err
-	}
-	var peer *unix.Ucred
-	if e := raw.Control(func(fd uintptr) { peer, err = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) }); e != nil {
-		return e
-	}
-	if err != nil {
-		return os.NewSyscallError("getsockopt", err)
 	}
 	if peer.Uid != 0 && int(peer.Uid) != os.Geteuid() {
 		return errForeign
 	}
 	return nil
+}
+
+// peerOf says who listens (unix(7), SO_PEERCRED).
+func peerOf(conn net.Conn) (*unix.Ucred, error) {
+	raw, err := conn.(*net.UnixConn).SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	var peer *unix.Ucred
+	if e := raw.Control(func(fd uintptr) { peer, err = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) }); e != nil {
+		return nil, e
+	}
+	if err != nil {
+		return nil, os.NewSyscallError("getsockopt", err)
+	}
+	return peer, nil
 }
 
 func unavailable(address string, err error) error {
