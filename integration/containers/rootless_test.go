@@ -17,6 +17,7 @@ import (
 
 	"github.com/mcpbox/mcpbox/integration/ctr"
 	"github.com/mcpbox/mcpbox/integration/image"
+	"github.com/mcpbox/mcpbox/integration/setup"
 )
 
 // rootlessUser is a user with a containerd of his own, with an image and mcpbox.
@@ -28,7 +29,11 @@ type rootlessUser struct {
 func newRootlessUser(t *testing.T) *rootlessUser {
 	t.Helper()
 	r := ctr.StartRootless(t)
-	recipe := busybox(t)
+	recipe, hog := busybox(t), filepath.Join(r.Dir, "hog")
+	if err := setup.Build(hog, "../limits/hog", "CGO_ENABLED=0"); err != nil {
+		t.Fatal(err)
+	}
+	recipe.Files["/bin/hog"] = hog
 	var archive bytes.Buffer
 	if err := image.Write(&archive, recipe); err != nil {
 		t.Fatal(err)
@@ -85,7 +90,8 @@ func TestRootless(t *testing.T) {
 	u := newRootlessUser(t)
 	t.Run("files", u.files)
 	t.Run("network", u.network)
-	t.Run("limits", u.limits)
+	t.Run("memory", u.memory)
+	t.Run("processes", u.processes)
 	t.Run("commands", u.commands)
 	t.Run("launcher dies", u.launcherDies)
 	t.Run("refused", u.refused)
@@ -148,24 +154,35 @@ func (u *rootlessUser) network(t *testing.T) {
 	}
 }
 
-func (u *rootlessUser) limits(t *testing.T) {
-	const fill = "dd if=/dev/zero of=/tmp/x bs=1M count=%d; echo through; read x"
-	out, err := u.server([]string{"--memory", "64MiB"}, fmt.Sprintf(fill, 24)).CombinedOutput()
-	if err != nil && !strings.Contains(string(out), "through") || strings.Contains(string(out), "memory") {
-		t.Errorf("below the limit: %v, %s", err, out)
-	}
-	cmd := u.server([]string{"--memory", "64MiB"}, fmt.Sprintf(fill, 200))
-	stdin, err := cmd.StdinPipe()
-	if err != nil {
+// memory: a box that takes too much of it is killed, whatever the kind, and one with enough
+// is not.
+func (u *rootlessUser) memory(t *testing.T) {
+	policy, out := filepath.Join(u.Dir, "memory.toml"), filepath.Join(u.Home, "counts")
+	if err := errors.Join(os.WriteFile(policy, []byte("[limits]\ntmp = '1GiB'\n"), 0o644), os.Mkdir(out, 0o700), os.Chown(out, u.UID, u.UID)); err != nil {
 		t.Fatal(err)
 	}
-	defer stdin.Close()
-	out, err = cmd.CombinedOutput()
-	if err == nil || !strings.Contains(string(out), "memory") {
-		t.Errorf("above it: %v, %s", err, out)
+	for _, kind := range []string{"private", "shared", "dropped", "memfd", "shm"} {
+		for _, limit := range []string{"64MiB", "1GiB"} {
+			cmd := u.server([]string{"--memory", limit, "--policy", policy, "--rw", out}, fmt.Sprintf("exec hog memory %s %s/count 4 50", kind, out))
+			var stdout, stderr strings.Builder
+			cmd.Stdout, cmd.Stderr = &stdout, &stderr
+			if _, err := cmd.StdinPipe(); err != nil { // whose end would be the server's
+				t.Fatal(err)
+			}
+			err := cmd.Run() // within a second of all that is taken
+			if killed := limit == "64MiB"; killed && (err == nil || cmd.ProcessState.ExitCode() != 137 || !strings.Contains(stderr.String(), "--memory to raise")) ||
+				!killed && (err != nil || stdout.String() != "took all true\n") {
+				t.Errorf("%s, of %s: %v, %q, %s", kind, limit, err, stdout.String(), stderr.String())
+			}
+		}
 	}
-	cmd = u.server([]string{"--pids", "16"}, "(for i in $(seq 100); do sleep 7777 & done); read x")
-	if stdin, err = cmd.StdinPipe(); err != nil {
+}
+
+// processes: no more of them than it may have, as the host counts them.
+func (u *rootlessUser) processes(t *testing.T) {
+	cmd := u.server([]string{"--pids", "16"}, "(for i in $(seq 100); do sleep 7777 & done); read x")
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
 		t.Fatal(err)
 	}
 	defer stdin.Close()

@@ -5,6 +5,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/mcpbox/mcpbox/sandbox/internal/memory"
 	"github.com/mcpbox/mcpbox/sandbox/internal/proc"
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -29,10 +30,11 @@ func lowerPriority(pid int) error {
 	return unix.Setpriority(unix.PRIO_PGRP, pid, min(20-now+nice, 19))
 }
 
-// watchMemory kills the box when it takes more than its limit.
+// watchMemory kills the box when it takes more than its limit. It is measured as it runs.
 func (x *box) watchMemory(mounts []specs.Mount) {
-	tmpfs := x.openTmpfs(mounts)
-	defer closeAll(tmpfs)
+	m := memory.NewMeter()
+	defer m.Close()
+	x.addTmpfs(m, mounts)
 	used := int64(0)
 	for {
 		select {
@@ -45,17 +47,8 @@ func (x *box) watchMemory(mounts []specs.Mount) {
 			return // it has ended
 		}
 		// Cheap, and too much: what processes share counts for each of them.
-		used = held(tmpfs)
-		for _, pid := range list {
-			s := proc.ReadStatus(pid)
-			used += s.Anon + s.Swap + s.Tables + s.Shmem
-		}
-		if used >= x.limits.Memory {
-			used = held(tmpfs)
-			for _, pid := range list {
-				r, s := proc.ReadRollup(pid), proc.ReadStatus(pid)
-				used += r.Anon + r.Swap + r.Shmem + s.Tables
-			}
+		if used = m.Look(list, x.limits.Memory); used >= x.limits.Memory {
+			used, _ = m.Measure(list, time.Time{})
 		}
 		if used >= x.limits.Memory {
 			x.memory.exceed(used)
@@ -66,28 +59,15 @@ func (x *box) watchMemory(mounts []specs.Mount) {
 	}
 }
 
-// openTmpfs opens the box's file systems in memory that it may write to, and cannot
-// exchange.
-func (x *box) openTmpfs(mounts []specs.Mount) (list []*os.File) {
-	for _, m := range mounts {
-		if m.Type != "tmpfs" {
+// addTmpfs has the meter count the box's file systems in memory that it may write to.
+func (x *box) addTmpfs(m *memory.Meter, mounts []specs.Mount) {
+	for _, mount := range mounts {
+		if mount.Type != "tmpfs" {
 			continue
 		}
-		fd, err := unix.Open(fmt.Sprintf("/proc/%d/root%s", x.pid, m.Destination), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		fd, err := unix.Open(fmt.Sprintf("/proc/%d/root%s", x.pid, mount.Destination), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 		if err == nil {
-			list = append(list, os.NewFile(uintptr(fd), m.Destination))
+			m.Add(os.NewFile(uintptr(fd), mount.Destination))
 		}
 	}
-	return list
-}
-
-// held is what file systems hold.
-func held(tmpfs []*os.File) (sum int64) {
-	for _, f := range tmpfs {
-		var fs unix.Statfs_t
-		if unix.Fstatfs(int(f.Fd()), &fs) == nil {
-			sum += int64(fs.Blocks-fs.Bfree) * fs.Bsize
-		}
-	}
-	return sum
 }

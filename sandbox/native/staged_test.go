@@ -175,9 +175,9 @@ func TestStagedIsMemory(t *testing.T) {
 		t.Fatal(err)
 	}
 	m := newMeter(b.(*box), nil)
-	defer m.close()
+	defer m.Close()
 	m.open()
-	if n := m.onTmpfs(); n < 3_000_000 || n > 4<<20 {
+	if n := m.OnTmpfs(); n < 3_000_000 || n > 4<<20 {
 		t.Errorf("%d bytes", n)
 	}
 }

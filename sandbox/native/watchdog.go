@@ -26,7 +26,7 @@ const rescan = 8
 // watchMemory kills the box when it takes more than its limit.
 func (b *box) watchMemory(mounts []wire.Mount) {
 	m := newMeter(b, mounts)
-	defer m.close()
+	defer m.Close()
 	// It has hardly anything yet; and many a run is over before it has.
 	next := time.NewTimer(proc.LookAgain(b.limits.Memory))
 	defer next.Stop()

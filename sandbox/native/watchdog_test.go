@@ -37,7 +37,7 @@ func TestReadMemory(t *testing.T) {
 	if s.Anon < 1<<20 || s.Tables == 0 || r.Anon < s.Anon/4 || r.Anon > 2*s.Anon {
 		t.Errorf("status %+v, smaps_rollup %+v", s, r)
 	}
-	if machineShmem() < 0 || proc.ReadStatus(1<<30) != (proc.Status{}) {
+	if proc.ReadStatus(1<<30) != (proc.Status{}) {
 		t.Error("what is not there has memory")
 	}
 }

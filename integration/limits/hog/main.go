@@ -197,7 +197,6 @@ func fill(kind, file string, all int64) {
 			}
 			total.Add(chunk)
 		}
-		return
 	default:
 		fail("hog: no memory of the kind %q", kind)
 	}

@@ -1,4 +1,4 @@
-package native
+package memory
 
 import (
 	"bytes"
@@ -23,7 +23,7 @@ const suspicious = 32 << 20
 // unmapped is how much of it the processes hold: known is what they are known to,
 // of which mapped is in mappings. To look for it takes long; once it is late, it is
 // not looked for any more.
-func (m *meter) unmapped(list []int, known, mapped int64, late func() bool) int64 {
+func (m *Meter) unmapped(list []int, known, mapped int64, late func() bool) int64 {
 	grown := machineShmem() - known - m.shmem
 	m.shmem += min(grown, 0) // others have given something back
 	if grown < suspicious {
