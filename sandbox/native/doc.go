@@ -18,7 +18,8 @@
 // Read on in this order: backend.go (Start), embryo.go (stage 1 is cloned while the
 // launcher still reads the policy), spawn.go and spawn.c (that clone),
 // internal/wire (the conversation), internal/stage/stage1.go and stage2.go (each
-// one list of steps, in an order that is explained where it binds).
+// one list of steps, in an order that is explained where it binds), and fork.go
+// there (stage 2 is cloned while stage 1 still has to make the mounts).
 //
 // # What each step is against
 //

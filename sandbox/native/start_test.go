@@ -2,7 +2,9 @@ package native
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -172,6 +174,24 @@ func TestSourceChanged(t *testing.T) {
 		t.Fatalf("control: %v", err)
 	}
 	box.Wait()
+}
+
+// The stage that becomes the program starts while the mounts are made, but goes
+// nowhere before its root directory is the box's: not with so many mounts either
+// that it could have gone everywhere meanwhile.
+func TestProgramWaitsForItsRoot(t *testing.T) {
+	name := "mcpbox-test-" + rand.Text()
+	spec := testSpec(t, "/bin/sh", "-c", "echo written > "+name+"; cat /tmp/"+name)
+	for i := range 3000 {
+		spec.Mounts = append(spec.Mounts, specs.Mount{Destination: fmt.Sprintf("/many/%d", i), Source: "/tmp", Type: "symlink"})
+	}
+	out, stderr, code := run(t, spec)
+	if err := os.Remove(filepath.Join("/tmp", name)); err == nil {
+		t.Error("its working directory was the host's /tmp")
+	}
+	if code != 0 || out != "written\n" { // the control
+		t.Errorf("%q, %q, code %d", out, stderr, code)
+	}
 }
 
 func TestInitFileIsSealed(t *testing.T) {

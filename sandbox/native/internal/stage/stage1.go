@@ -4,7 +4,6 @@ import (
 	"errors"
 	"io"
 	"os"
-	"syscall"
 
 	"github.com/mcpbox/mcpbox/sandbox/internal/netns"
 	"github.com/mcpbox/mcpbox/sandbox/internal/process"
@@ -101,6 +100,13 @@ func build(control *os.File) (refused []string, main int, status *os.File, failu
 	if err != nil {
 		return bad("network", err)
 	}
+	// In the cgroup and the cgroup namespace that it is to stay in. It starts up
+	// while the mounts are made, and waits at the gate until they are.
+	main, gate, status, err := startStage2(plan, planFD)
+	if err != nil {
+		return bad("start stage 2", err)
+	}
+	unix.Close(planFD)
 	if err := unix.Sethostname([]byte(plan.Hostname)); err != nil {
 		return bad("sethostname", err)
 	}
@@ -125,13 +131,15 @@ func build(control *os.File) (refused []string, main int, status *os.File, failu
 		return bad("pivot_root", err)
 	}
 
-	main, gate, status, err := startStage2(plan, planFD)
-	if err != nil {
-		return bad("start stage 2", err)
+	// Pivot_root(2) has changed its root directory, too.
+	if err := sameRoot(main); err != nil {
+		return bad("root of stage 2", err)
 	}
-	// Stage 2 waits behind the gate, so no code but ours runs in the box
-	// until PID 1 has nothing left to give.
-	unix.Close(planFD)
+	if err := gate.open(); err != nil {
+		return bad("release stage 2", err)
+	}
+	// It waits at the gate again, so no code but ours runs in the box until
+	// PID 1 has nothing left to give.
 	if err := handOver(control, sockets); err != nil {
 		return bad("network", err)
 	}
@@ -141,48 +149,11 @@ func build(control *os.File) (refused []string, main int, status *os.File, failu
 	if err := shed(plan); err != nil {
 		return bad("confine PID 1", err)
 	}
-	// A stage 2 that is gone has said why, and awaitExec will hear it.
-	if _, err := gate.Write([]byte{1}); err != nil && !errors.Is(err, unix.EPIPE) {
+	if err := gate.open(); err != nil {
 		return bad("release stage 2", err)
 	}
 	gate.Close()
 	return refused, main, status, nil
-}
-
-// startStage2 forks stage 2 into user namespace 2, where the box's user maps
-// to uid 0 of namespace 1 and so to the same number on the host.
-func startStage2(plan *wire.Plan, planFD int) (pid int, gate, status *os.File, err error) {
-	goR, goW, err := os.Pipe()
-	if err != nil {
-		return 0, nil, nil, err
-	}
-	// Packets, not a pipe: each report arrives as one.
-	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return 0, nil, nil, err
-	}
-	doneR, doneW := os.NewFile(uintptr(pair[0]), "status"), os.NewFile(uintptr(pair[1]), "status")
-	attr := &syscall.SysProcAttr{
-		Cloneflags:  syscall.CLONE_NEWUSER,
-		UidMappings: []syscall.SysProcIDMap{{ContainerID: plan.UID, HostID: 0, Size: 1}},
-		GidMappings: []syscall.SysProcIDMap{{ContainerID: plan.GID, HostID: 0, Size: 1}},
-		Setsid:      true,
-		// Its exec, by a uid that is not 0, ends every capability but this
-		// one, which stage 2 needs to empty the bounding set.
-		AmbientCaps: []uintptr{unix.CAP_SETPCAP},
-	}
-	if layerOff(plan, "userns2") {
-		attr.Cloneflags, attr.UidMappings, attr.GidMappings = 0, nil, nil
-	}
-	pid, err = syscall.ForkExec("/proc/self/exe", []string{wire.Arg0, wire.Stage2}, &syscall.ProcAttr{
-		Dir:   "/",
-		Env:   wire.StageEnv,
-		Files: []uintptr{0, 1, 2, uintptr(planFD), goR.Fd(), doneW.Fd()},
-		Sys:   attr,
-	})
-	goR.Close()
-	doneW.Close()
-	return pid, goW, doneR, err
 }
 
 // awaitExec reads stage 2's reports: that it is confined, and then, unless

@@ -36,6 +36,10 @@ func becomeServer(status *os.File) *wire.Failure {
 	if err != nil {
 		return fail("plan", "", err)
 	}
+	// Until then it may be the host's directories that this process sees.
+	if err := waitAtGate(); err != nil {
+		return fail("gate", "", err)
+	}
 	if !layerOff(plan, "userns2") && (unix.Getuid() != plan.UID || unix.Getgid() != plan.GID) {
 		return fail("stage 2", "", errors.New("user namespace is not mapped"))
 	}
@@ -104,7 +108,7 @@ func becomeServer(status *os.File) *wire.Failure {
 	if err := wire.Send(status, wire.TypeStarted, &started); err != nil {
 		return fail("status", "", err)
 	}
-	if err := waitForGo(); err != nil {
+	if err := waitAtGate(); err != nil {
 		return fail("gate", "", err)
 	}
 	if err := closeOnExec(3); err != nil {
@@ -147,8 +151,10 @@ func lowerPriority(by int) error {
 	return nil
 }
 
-func writeFile(path, text string) error {
-	fd, err := unix.Open(path, unix.O_WRONLY|unix.O_CLOEXEC, 0)
+func writeFile(path, text string) error { return writeFileAt(unix.AT_FDCWD, path, text) }
+
+func writeFileAt(dir int, path, text string) error {
+	fd, err := unix.Openat(dir, path, unix.O_WRONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return err
 	}
@@ -157,8 +163,9 @@ func writeFile(path, text string) error {
 	return err
 }
 
-// waitForGo blocks until stage 1 has given up its privileges.
-func waitForGo() error {
+// waitAtGate blocks until stage 1 opens it: at first when the root directory is
+// the box's, and then when PID 1 has given up its privileges.
+func waitAtGate() error {
 	var b [1]byte
 	for {
 		n, err := unix.Read(wire.FD2Go, b[:])

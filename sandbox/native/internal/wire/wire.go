@@ -5,15 +5,15 @@
 //	   | control socket, liveness and |                               |
 //	   | plan pipes (inherited)       |                               |
 //	   |----------------------------->| loopback                      |
-//	   |--- trees (if root), plan --->| mounts, limits                |
-//	   |                              |------ plan memfd, go, done -->|
-//	   |<---- Sockets ----------------|                               |
-//	   |----- Attached -------------->|                               | limits, keyring,
-//	   |<---- Staged (if any is) -----|                               | capabilities
-//	   |----- Attached -------------->| drops everything, ignores     |
+//	   |--- trees (if root), plan --->|                               |
+//	   |<---- Sockets ----------------|------ plan memfd, go, done -->|
+//	   |----- Attached -------------->| mounts, limits                | its program starts
+//	   |                              |------------ go -------------->|
+//	   |<---- Staged (if any is) -----|                               | limits, keyring,
+//	   |----- Attached -------------->| drops everything, ignores     | capabilities, Landlock
 //	   |                              | every signal                  |
 //	   |                              |------------ go -------------->|
-//	   |                              |                               | Landlock, seccomp
+//	   |                              |                               | seccomp
 //	   |                              |<----- Failure, or EOF --------| execve
 //	   |<---- Started or Failure -----|                               |
 //	   |----- Signal ---------------->|----- kill(main, n) ---------->|
