@@ -16,6 +16,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -34,6 +35,15 @@ __attribute__((constructor)) static void grow_table(void)
 	int fd = syscall(SYS_fcntl, 2, F_DUPFD_CLOEXEC, many);
 	if (fd >= 0)
 		syscall(SYS_close, fd);
+}
+
+// Go's threads have next to nothing of malloc(3), and the C library would map and
+// trim 128 MiB for each of them.
+__attribute__((constructor)) static void share_heap(void)
+{
+#ifdef M_ARENA_MAX
+	mallopt(M_ARENA_MAX, 1);
+#endif
 }
 
 static void fail(struct spawn *s)

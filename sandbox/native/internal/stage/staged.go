@@ -2,8 +2,8 @@ package stage
 
 import (
 	"errors"
-	"fmt"
 	"os"
+	"strconv"
 
 	"github.com/mcpbox/mcpbox/sandbox/native/internal/wire"
 	"golang.org/x/sys/unix"
@@ -94,7 +94,7 @@ func makeLayers(changes, tree int) (upper int, err error) {
 	// Without attributes overlayfs would mount all the same, and fail later:
 	// whenever a directory is removed and made again.
 	const probe = "user.mcpbox"
-	at := fmt.Sprintf("/proc/self/fd/%d", upper)
+	at := "/proc/self/fd/" + strconv.Itoa(upper)
 	if err := unix.Setxattr(at, probe, []byte("1"), 0); err != nil {
 		unix.Close(upper)
 		return -1, fail(wire.StepChanges, "", err)
