@@ -112,11 +112,16 @@ func (e *containerdEngine) fetch(ctx context.Context, inv *invocation, c console
 				err, inv.name, pin.Pinned.Local().Format(time.DateOnly), ref, inv.name)
 		}
 	}
-	if err != nil || pin != nil {
+	if err != nil {
 		return err
 	}
-	c.say("%s: runs %s, pinned to %s; whatever the reference comes to mean, exactly this is run from now on", inv.name, ref, e.image.Digest)
-	return images.Set(inv.dirs.State, &images.Pin{Server: inv.name, Ref: ref, Digest: e.image.Digest, Pinned: time.Now().UTC()})
+	if pin == nil {
+		c.say("%s: runs %s, pinned to %s; whatever the reference comes to mean, exactly this is run from now on", inv.name, ref, e.image.Digest)
+		if err := images.Set(inv.dirs.State, &images.Pin{Server: inv.name, Ref: ref, Digest: e.image.Digest, Pinned: time.Now().UTC()}); err != nil {
+			return err
+		}
+	}
+	return e.Client.Keep(ctx, ref, e.image.Digest)
 }
 
 // pull fetches an image, and says now and then how far it is.

@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"os/user"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"text/tabwriter"
@@ -54,9 +56,11 @@ type imageEntry struct {
 	Created time.Time `json:"created"`
 	Source  string    `json:"source"`
 	UsedBy  []string  `json:"usedBy"`
+	Others  []string  `json:"others"` // users
 }
 
-// imageEntries lists the images, and which servers of this user are pinned to each.
+// imageEntries lists the images, which servers of this user are pinned to each, and which
+// other users have some, as far as they have said.
 func imageEntries(ctx context.Context, client *containerd.Client) ([]imageEntry, error) {
 	own, err := ownDirs()
 	if err != nil {
@@ -70,9 +74,16 @@ func imageEntries(ctx context.Context, client *containerd.Client) ([]imageEntry,
 	if err != nil {
 		return nil, err
 	}
+	others, err := client.Others(ctx)
+	if err != nil {
+		return nil, err
+	}
 	list := []imageEntry{}
 	for _, im := range found {
-		e := imageEntry{im.Ref, im.Digest, im.Size, im.Created, im.Source, []string{}}
+		e := imageEntry{im.Ref, im.Digest, im.Size, im.Created, im.Source, []string{}, []string{}}
+		for _, uid := range others[im.Name()] {
+			e.Others = append(e.Others, userName(uid))
+		}
 		for _, p := range pins {
 			if p.Ref == im.Ref && p.Digest == im.Digest {
 				e.UsedBy = append(e.UsedBy, p.Server)
@@ -83,13 +94,30 @@ func imageEntries(ctx context.Context, client *containerd.Client) ([]imageEntry,
 	return list, nil
 }
 
+// usedBy is who uses it.
+func (e imageEntry) usedBy() string {
+	list := slices.Clone(e.UsedBy)
+	for _, name := range e.Others {
+		list = append(list, "user "+name)
+	}
+	return strings.Join(list, ", ")
+}
+
+// userName is a user's name, or number, for people.
+func userName(uid int) string {
+	if u, err := user.LookupId(strconv.Itoa(uid)); err == nil {
+		return u.Username
+	}
+	return strconv.Itoa(uid)
+}
+
 func imageListCommand(c console) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "List images, and which servers run them",
 		Long: `List lists mcpbox's images in containerd. USED BY are the servers that are pinned to
-an image.`,
+an image, and other users who have such servers.`,
 		Example: `  mcpbox image list
   mcpbox image list --json`,
 		Args:              cobra.NoArgs,
@@ -111,7 +139,7 @@ an image.`,
 				fmt.Fprintln(w, "REFERENCE\tDIGEST\tSIZE\tFROM\tUSED BY")
 				for _, e := range list {
 					fmt.Fprintf(w, "%s\t%s\t%s\t%s, %s\t%s\n", printable(e.Ref), shortDigest(e.Digest), size(e.Bytes),
-						e.Source, e.Created.Local().Format(time.DateOnly), strings.Join(e.UsedBy, ", "))
+						e.Source, e.Created.Local().Format(time.DateOnly), printable(e.usedBy()))
 				}
 				return w.Flush()
 			})
@@ -206,8 +234,9 @@ func imageRemoveCommand(c console) *cobra.Command {
 		Use:   "rm REFERENCE|DIGEST...",
 		Short: "Remove images",
 		Long: `Rm removes images: all of a reference, or the one whose digest begins so. Servers that
-run go on. An image to which a server is pinned is not removed, unless you say --force;
-its next start fetches the very same again, or fails.`,
+run go on. An image to which a server is pinned, of yours or of another user's who has the
+same containerd, is not removed, unless you say --force; its next start fetches the very
+same again, or fails.`,
 		Example: `  mcpbox image rm example.com/server:1.0
   mcpbox image rm 3f2a9c81d004`,
 		Args:              cobra.MinimumNArgs(1),
@@ -236,8 +265,12 @@ func removeImages(ctx context.Context, client *containerd.Client, c console, arg
 			return fmt.Errorf("there is no image %s; to see what there is, type: mcpbox image list", arg)
 		}
 		for _, e := range found {
-			if len(e.UsedBy) > 0 && !force {
+			switch {
+			case force:
+			case len(e.UsedBy) > 0:
 				return fmt.Errorf("%s is what %s runs; to remove it nevertheless, type: mcpbox image rm --force %s", e.Ref, strings.Join(e.UsedBy, ", "), shellQuote(arg))
+			case len(e.Others) > 0:
+				return fmt.Errorf("%s is what a server of another user runs (%s); ask there, or, to remove it nevertheless, type: mcpbox image rm --force %s", e.Ref, strings.Join(e.Others, ", "), shellQuote(arg))
 			}
 			if !slices.ContainsFunc(list, func(o imageEntry) bool { return o.Ref == e.Ref && o.Digest == e.Digest }) {
 				list = append(list, e)
@@ -248,6 +281,9 @@ func removeImages(ctx context.Context, client *containerd.Client, c console, arg
 		err := client.Remove(ctx, &containerd.Image{Ref: e.Ref, Digest: e.Digest})
 		if err != nil && !errors.As(err, new(*containerd.NotFoundError)) {
 			return fmt.Errorf("remove %s: %w", e.Ref, err)
+		}
+		if len(e.UsedBy) == 0 {
+			_ = client.Forget(ctx, e.Ref, e.Digest) // of servers that are no more
 		}
 		fprint(c.out, printable(fmt.Sprintf("removed %s %s", e.Ref, e.Digest)))
 	}

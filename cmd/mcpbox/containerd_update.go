@@ -70,8 +70,23 @@ func updateImage(ctx context.Context, client *containerd.Client, c console, own 
 	if err := images.Set(own.State, &images.Pin{Server: pin.Server, Ref: pin.Ref, Digest: next.Digest, Pinned: time.Now().UTC()}); err != nil {
 		return err
 	}
+	if err := keep(ctx, client, own, pin, next.Digest); err != nil {
+		return err
+	}
 	fprint(c.out, printable(fmt.Sprintf("%s runs %s from its next start on", pin.Server, next.Digest)))
 	return nil
+}
+
+// keep tells other users of containerd that a pin has come to be for another image.
+func keep(ctx context.Context, client *containerd.Client, own dirs.Dirs, was *images.Pin, digest string) error {
+	if err := client.Keep(ctx, was.Ref, digest); err != nil {
+		return err
+	}
+	pins, err := images.List(own.State, "")
+	if err != nil || slices.ContainsFunc(pins, func(p *images.Pin) bool { return p.Ref == was.Ref && p.Digest == was.Digest }) {
+		return err
+	}
+	return client.Forget(ctx, was.Ref, was.Digest)
 }
 
 // newest is what a reference means today. What a person has imported under it since

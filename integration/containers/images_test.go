@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http/httptest"
 	"os"
@@ -14,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/mcpbox/mcpbox/integration/image"
+	"github.com/mcpbox/mcpbox/sandbox/containerd"
 )
 
 // versioned is an archive of a busybox whose file /version says which it is.
@@ -132,6 +134,64 @@ func TestImageIsPinned(t *testing.T) {
 	if left, err := filepath.Glob(filepath.Join(u.home, ".local/state/mcpbox/images/*/*.json")); err != nil || len(left) != 2 {
 		t.Errorf("pins: %v, %v", left, err)
 	}
+}
+
+// TestImageOfAnotherUser: what another user's server is pinned to is not removed without
+// being told of that, and may be when nobody is.
+func TestImageOfAnotherUser(t *testing.T) {
+	m := start(t, busybox(t))
+	root, other := newUser(t, m), newUser(t, m)
+	other.uid = somebody
+	if err := errors.Join(os.Chown(m.Address, 0, somebody), os.Chmod(m.Address, 0o660), os.Chown(other.home, somebody, somebody), os.Chmod(filepath.Dir(other.home), 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	const ref = "example.com/versioned:1"
+	one := root.importFile(versioned(t, ref, "one"))
+	other.version("theirs", ref)
+	name := fmt.Sprint(somebody)
+	refusal := ref + " is what a server of another user runs (" + name + "); ask there, or, to remove it nevertheless, type: mcpbox image rm --force " + ref
+	root.has(root.do("image", "list"), "user "+name)
+	root.has(root.fail(1, "image", "rm", ref), refusal)
+	root.has(other.fail(1, "image", "rm", ref), ref+" is what theirs runs")
+
+	// Imported anew, by anybody, it is still theirs.
+	if again := root.importFile(versioned(t, ref, "one")); again != one {
+		t.Fatalf("%s is not %s", again, one)
+	}
+	root.has(root.fail(1, "image", "rm", ref), refusal)
+
+	// Their server goes over to another image. The first is nobody's then.
+	two := root.importFile(versioned(t, ref, "two"))
+	other.has(other.do("update", "theirs", "--yes"), two)
+	root.has(root.do("image", "rm", one), "removed "+ref+" "+one)
+	root.has(root.fail(1, "image", "rm", ref), refusal)
+	root.has(root.do("image", "rm", "--force", ref), "removed "+ref+" "+two)
+	other.has(other.fail(125, "run", "--raw", "--name", "theirs", "--backend", "containerd", "--image", ref), "theirs is pinned to that image")
+}
+
+// TestImageInUse: a container of another user's is as good as his word.
+func TestImageInUse(t *testing.T) {
+	m := start(t, busybox(t))
+	root, other := newUser(t, m), newUser(t, m)
+	other.uid = somebody
+	if err := errors.Join(os.Chown(m.Address, 0, somebody), os.Chmod(m.Address, 0o660), os.Chown(other.home, somebody, somebody), os.Chmod(filepath.Dir(other.home), 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	other.serve("theirs")
+	words, err := exec.Command("ctr", "--address", m.Address, "--namespace", containerd.Namespace, "leases", "list", "--quiet").Output()
+	if err != nil || !strings.Contains(string(words), "pin-") {
+		t.Fatalf("%v, %s", err, words)
+	}
+	for word := range strings.Lines(string(words)) {
+		if word = strings.TrimSpace(word); strings.HasPrefix(word, "pin-") {
+			if out, err := exec.Command("ctr", "--address", m.Address, "--namespace", containerd.Namespace, "leases", "delete", word).CombinedOutput(); err != nil {
+				t.Fatalf("%v, %s", err, out)
+			}
+		}
+	}
+	root.has(root.fail(1, "image", "rm", m.image.Ref), "is what a server of another user runs")
+	other.do("kill", "theirs")
+	root.has(root.do("image", "rm", m.image.Ref), "removed ")
 }
 
 // TestImageIsFetched: the first start fetches the image, once, however many start;

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -42,7 +44,7 @@ func containerID(run string) string { return "mcpbox-" + run }
 func (x *box) create(ctx context.Context, l *lowered) error {
 	b, c := x.backend, x.backend.Client.c
 	id := containerID(b.ID)
-	labels := map[string]string{labelRun: b.ID, labelDir: b.RunDir}
+	labels := map[string]string{labelRun: b.ID, labelDir: b.RunDir, labelUser: strconv.Itoa(os.Getuid())}
 	ctx = namespaces.WithNamespace(ctx, Namespace)
 	x.made = true
 	if err := writeRecord(b.RunDir, x.record()); err != nil {

@@ -58,6 +58,9 @@ func recordName(ref, digest string) string {
 	return ref + "@" + digest
 }
 
+// Name is REFERENCE@DIGEST, by which containerd knows the image.
+func (im *Image) Name() string { return recordName(im.Ref, im.Digest) }
+
 // Image finds an image that is there: the one with this digest or, if digest is
 // "", the newest of this reference. If there is none, the error is a
 // [*NotFoundError]. An image whose files are gone is unpacked again.
