@@ -18,6 +18,7 @@ import (
 	"github.com/mcpbox/mcpbox/integration/ctr"
 	"github.com/mcpbox/mcpbox/integration/image"
 	"github.com/mcpbox/mcpbox/integration/setup"
+	"golang.org/x/sys/unix"
 )
 
 // rootlessUser is a user with a containerd of his own, with an image and mcpbox.
@@ -92,6 +93,7 @@ func TestRootless(t *testing.T) {
 	t.Run("network", u.network)
 	t.Run("memory", u.memory)
 	t.Run("processes", u.processes)
+	t.Run("priority", u.priority)
 	t.Run("commands", u.commands)
 	t.Run("launcher dies", u.launcherDies)
 	t.Run("refused", u.refused)
@@ -197,6 +199,37 @@ func (u *rootlessUser) processes(t *testing.T) {
 			t.Fatalf("%d processes", n)
 		}
 		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// priority: a box gives way to what else its user runs, also where containerd runs under
+// nice(1), and the user may not have it less so.
+func (u *rootlessUser) priority(t *testing.T) {
+	for _, c := range []struct{ containerd, box int }{{0, 5}, {10, 15}, {17, 19}} {
+		if err := unix.Setpriority(unix.PRIO_USER, u.UID, c.containerd); err != nil {
+			t.Fatal(err)
+		}
+		cmd := u.server(nil, "sleep 6666 & echo ready; wait")
+		if line, err := firstLine(t, cmd); err != nil || line != "ready\n" {
+			t.Fatalf("nice %d: %q, %v\n%s", c.containerd, line, err, u.Log())
+		}
+		list := u.of("sleep 6666 ")
+		if len(list) != 1 {
+			t.Errorf("nice %d: processes %v", c.containerd, list)
+		}
+		for _, pid := range list {
+			// By system call, 20 minus the value (getpriority(2)).
+			if got, err := unix.Getpriority(unix.PRIO_PROCESS, pid); err != nil || 20-got != c.box {
+				t.Errorf("nice %d: that of the box is %d, want %d, %v", c.containerd, 20-got, c.box, err)
+			}
+		}
+		if out, err := u.run("kill", "x").CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		cmd.Wait()
+	}
+	if err := unix.Setpriority(unix.PRIO_USER, u.UID, 0); err != nil {
+		t.Fatal(err)
 	}
 }
 
