@@ -159,6 +159,7 @@ func TestStubborn(t *testing.T) {
 					t.Errorf("it took %v", took)
 				}
 				if way == "killed" {
+					a.await("the end of its processes, by themselves", func() bool { return len(a.members()) == 0 })
 					a.await("the end of its cgroups", func() bool {
 						within(t, p, h, "ps") // which removes what is left
 						return len(a.cgroups()) == 0
