@@ -52,6 +52,8 @@ func add(c console, inv *invocation) error {
 	request, err := packages.Parse(inv.argv)
 	if err != nil {
 		return err
+	} else if line := imageHint(inv.argv); request == nil && line != "" {
+		return errors.New(line)
 	} else if request == nil {
 		return fmt.Errorf("%s installs nothing; to run it, type: mcpbox run -- %s", inv.argv[0], commandLine(inv.argv))
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 
@@ -51,7 +52,11 @@ func (e *nativeEngine) program(inv *invocation, p *prepared, file, flags *policy
 		if tilde := unexpanded(inv.argv[:1], facts.Home); tilde != nil {
 			err = &codedError{exitNotFound, errors.New(tilde[0])}
 		}
-		return prog, programError(err)
+		err = programError(err)
+		if line := imageHint(inv.argv); line != "" {
+			err = &codedError{exitNotFound, fmt.Errorf("%w; %s", err, line)}
+		}
+		return prog, err
 	}
 	if p.installed != nil {
 		prog.PathDirs = append(prog.PathDirs, p.installed.pathDir())

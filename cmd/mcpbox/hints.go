@@ -15,6 +15,9 @@ import (
 // what to do about it.
 func hints(args []string, p *prepared) []string {
 	list := unexpanded(args, p.host.Facts().Home)
+	if line := imageHint(p.spec.Process.Args); line != "" {
+		list = append(list, line)
+	}
 	for _, name := range p.report.EnvMissing {
 		list = append(list, fmt.Sprintf(`%s is to be passed but is not set; put it into "env" of the server's entry in your host's configuration`, name))
 	}
