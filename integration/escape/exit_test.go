@@ -1,12 +1,16 @@
 package escape
 
 import (
+	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/mcpbox/mcpbox/integration/setup"
 )
 
 // TestL8ExitCodes has servers end in every way there is.
@@ -92,6 +96,35 @@ func TestX5SignalsToInit(t *testing.T) {
 			t.Errorf("layers off %q: %+v", off, r)
 		}
 	}
+}
+
+// TestX5CapabilitiesOfInit looks from outside at every thread of PID 1 while a
+// server runs beside it: none has a capability or is without a filter. The control
+// is that there are several.
+func TestX5CapabilitiesOfInit(t *testing.T) {
+	setup.Need(t, os.Getenv("MCPBOX_BIN") != "", "MCPBOX_BIN, mcpbox as make build makes it: without the program of the stages in it they have cgo")
+	w := newWorld(t, false)
+	w.held(w.box("/bin/sh", "-c", "echo up; cat"), func(string) {
+		records := w.journal()
+		if len(records) == 0 || records[0].BoxPID == 0 {
+			t.Errorf("journal: %+v", records)
+			return
+		}
+		threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", records[0].BoxPID))
+		w.must(err)
+		if len(threads) < 2 {
+			t.Errorf("PID 1 has %d threads", len(threads))
+		}
+		for _, path := range threads {
+			status, err := os.ReadFile(path)
+			w.must(err)
+			for _, line := range []string{"CapInh:\t0000000000000000", "CapPrm:\t0000000000000000", "CapEff:\t0000000000000000", "CapAmb:\t0000000000000000", "Seccomp:\t2"} {
+				if !strings.Contains(string(status), line+"\n") {
+					t.Errorf("%s is without %q", path, line)
+				}
+			}
+		}
+	})
 }
 
 // TestF3Binary hammers at every program that a process runs, while launchers

@@ -118,6 +118,7 @@ type record struct {
 	Path   string `json:"path"`
 	Target string `json:"target"`
 	Detail string `json:"detail"`
+	BoxPID int    `json:"boxPid"`
 }
 
 // journal reads the records of all runs of the server named probe.

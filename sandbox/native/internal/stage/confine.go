@@ -1,6 +1,9 @@
 package stage
 
 import (
+	"syscall"
+	"unsafe"
+
 	"github.com/mcpbox/mcpbox/sandbox/internal/process"
 	"golang.org/x/sys/unix"
 )
@@ -41,6 +44,19 @@ func dropCapabilities() error {
 	var none [2]unix.CapUserData
 	if err := unix.Capset(&header, &none[0]); err != nil {
 		return fail("capset", "", err)
+	}
+	return nil
+}
+
+// dropElsewhere empties the sets of this process's other threads, which run
+// nothing but Go's runtime, and have no way to get a capability back: no new
+// privileges come with an exec, and the filter of PID 1 has none.
+func dropElsewhere() error {
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var none [2]unix.CapUserData
+	_, _, errno := syscall.AllThreadsSyscall(unix.SYS_CAPSET, uintptr(unsafe.Pointer(&header)), uintptr(unsafe.Pointer(&none[0])), 0)
+	if errno != 0 && errno != unix.ENOTSUP { // of a program with cgo, which only tests are
+		return errno
 	}
 	return nil
 }

@@ -12,6 +12,13 @@ import (
 // capabilities, its standard streams, its signal handlers, its memory and most
 // system calls.
 func shed(plan *wire.Plan) error {
+	if err := dropCapabilities(); err != nil {
+		return err
+	}
+	// By a signal to each thread, and so while these have a handler.
+	if err := dropElsewhere(); err != nil {
+		return fail("capset", "", err)
+	}
 	// From here on the server's code may run, and it may signal PID 1, which
 	// has the same uid on the host. A handler of the Go runtime would end the
 	// box on SIGTERM, and print its stacks on SIGQUIT.
@@ -29,9 +36,6 @@ func shed(plan *wire.Plan) error {
 	}
 	unix.Close(null)
 	unix.Close(wire.FDInit)
-	if err := dropCapabilities(); err != nil {
-		return err
-	}
 	// After the maps of namespace 2 are written: an undumpable parent could
 	// not have opened /proc/PID/uid_map.
 	if err := prctl1(unix.PR_SET_DUMPABLE, 0); err != nil {
