@@ -3,9 +3,11 @@ package limits
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -22,7 +24,7 @@ const seconds = 20 * time.Second
 // has its answers, however it is ended. It holds up nobody else.
 func TestStuck(t *testing.T) {
 	heartbeat(t)
-	inEach(t, func(t *testing.T, p place) {
+	each := func(t *testing.T, p place) {
 		for way, end := range map[string]func(t *testing.T, a *attack){
 			"kill": func(t *testing.T, a *attack) {
 				out, err := within(t, p, a.home, "kill", "hog")
@@ -78,7 +80,7 @@ func TestStuck(t *testing.T) {
 					t.Errorf("the host has %q", out)
 				}
 				// The control: there was something that nobody can end.
-				if !deeplyAsleep(t) {
+				if !deeplyAsleep(t, a) {
 					t.Errorf("nothing hangs: %v", hogs(t))
 				}
 
@@ -91,6 +93,12 @@ func TestStuck(t *testing.T) {
 					within(t, p, h, "ps")
 				}
 			})
+		}
+	}
+	inEach(t, each)
+	inContainers(t, func(t *testing.T, p place) {
+		if p.in.runtime == "runc" {
+			each(t, p)
 		}
 	})
 }
@@ -106,12 +114,20 @@ func within(t *testing.T, p place, home string, args ...string) (string, error) 
 	return string(out), err
 }
 
-// deeplyAsleep reports whether a thread of a hog waits in the kernel.
-func deeplyAsleep(t *testing.T) bool {
-	for pid := range hogs(t) {
-		if slices.Contains(threads(pid), "D") {
-			return true
+// deeplyAsleep reports whether a thread of a hog, or of what is in its cgroups, waits in
+// the kernel.
+func deeplyAsleep(t *testing.T, a *attack) bool {
+	pids := slices.Collect(maps.Keys(hogs(t)))
+	for _, dir := range a.cgroups() {
+		data, err := os.ReadFile(filepath.Join(dir, "cgroup.procs"))
+		if err != nil {
+			t.Error(err)
+		}
+		for _, field := range strings.Fields(string(data)) {
+			if pid, err := strconv.Atoi(field); err == nil {
+				pids = append(pids, pid)
+			}
 		}
 	}
-	return false
+	return slices.ContainsFunc(pids, func(pid int) bool { return slices.Contains(threads(pid), "D") })
 }

@@ -107,10 +107,8 @@ func (b *Backend) Start(ctx context.Context, spec *specs.Spec, network *sandbox.
 	if x.group, err = cgroup.Of(x.pid, group, limits); err != nil {
 		return nil, fmt.Errorf("limits: %w", err)
 	}
-	if b.Runtime == "runsc" {
-		if err := writeRecord(b.RunDir, x.record()); err != nil {
-			return nil, err
-		}
+	if err := writeRecord(b.RunDir, x.record()); err != nil {
+		return nil, err
 	}
 	if spec.Annotations[sandbox.AnnotationRequire] == "cgroup" && !x.Tier().Kernel() {
 		return nil, &sandbox.UnsupportedError{Feature: `[limits] require = "cgroup"`, Reason: "the runtime has put the box into no cgroup with limits",

@@ -280,7 +280,7 @@ const helpersTime = 10 * time.Second
 // record is what [Reap] needs to know.
 func (x *box) record() record {
 	r := record{Address: x.backend.Client.Address, ID: containerID(x.backend.ID), PID: x.pid}
-	if x.backend.Runtime == "runsc" && x.group != nil {
+	if x.group != nil {
 		r.Cgroups = x.group.Dirs()
 	}
 	return r

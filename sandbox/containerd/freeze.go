@@ -5,10 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	tasks "github.com/containerd/containerd/api/services/tasks/v1"
 	"github.com/containerd/containerd/v2/pkg/namespaces"
+	"github.com/mcpbox/mcpbox/sandbox/internal/cgroup"
+	"github.com/mcpbox/mcpbox/sandbox/internal/proc"
 	"golang.org/x/sys/unix"
 )
 
@@ -47,12 +50,23 @@ func (x *box) Freeze() error {
 			x.unguard()
 			return os.ErrProcessDone
 		}
+		waits := x.waits()
 		x.resume()
 		x.unguard()
+		if waits {
+			return cgroup.ErrInKernel
+		}
 		return fmt.Errorf("freeze: %w", runtimeError(err))
 	}
 	x.frozen = true
 	return nil
+}
+
+// waits reports whether a process of the box waits for something in the kernel, as it may
+// where the runtime could not stop all of them.
+func (x *box) waits() bool {
+	list, err := x.members()
+	return err == nil && slices.ContainsFunc(append(list, x.pid), proc.Waits)
 }
 
 // Thaw implements [sandbox.Box].

@@ -31,7 +31,8 @@ type record struct {
 	Address string `json:"address"`
 	ID      string `json:"id"`
 	PID     int    `json:"pid,omitempty"` // of the box's PID 1, once there is one
-	// Cgroups are the box's, in which gVisor has helpers that are in no other way the box's.
+	// Cgroups are the box's, of which an ordinary user may be told more than of its PID
+	// namespace, and in which gVisor has helpers that are in no other way the box's.
 	Cgroups []string `json:"cgroups,omitempty"`
 }
 
@@ -167,7 +168,9 @@ func (c *Client) endTask(ctx context.Context, r record) error {
 				return fmt.Errorf("%d of its processes are killed and not gone, waiting in the kernel for something that does not come", n)
 			}
 		}
-		_, err := service.Delete(ctx, &tasks.DeleteTaskRequest{ContainerID: r.ID})
+		long, cancel := context.WithTimeout(ctx, deleteTime)
+		_, err := service.Delete(long, &tasks.DeleteTaskRequest{ContainerID: r.ID})
+		cancel()
 		if gone(errgrpc.ToNative(err)) {
 			return nil
 		}
@@ -209,10 +212,11 @@ func (c *Client) pid(ctx context.Context, id string) int {
 	return int(task.Process.Pid)
 }
 
-// ended reports whether a process has ended, but for threads that wait in the kernel.
+// ended reports whether a process has ended, but for what it waits for: its own threads,
+// or those of the namespace whose PID 1 it is.
 func ended(pid int) bool {
 	s, err := proc.ReadStat(fmt.Sprintf("/proc/%d/stat", pid))
-	return err != nil || s.State == 'Z' || s.State == 'X'
+	return err != nil || s.Ends || s.State == 'Z' || s.State == 'X'
 }
 
 // stuck lists the processes of a killed container that nobody can end, if there are no
@@ -233,3 +237,6 @@ func (r record) stuck() []int {
 // endTime is how long processes may take to end that have been killed, before they
 // are killed again, and the runtime to say so.
 const endTime = time.Second
+
+// deleteTime is how long the runtime may take to remove what has ended.
+const deleteTime = 5 * time.Second

@@ -73,9 +73,13 @@ func Members(ns string, pid int) ([]int, error) {
 // Stat is what proc_pid_stat(5) says of a process or thread.
 type Stat struct {
 	State  byte          // field 3
+	Ends   bool          // 9: it executes nothing more of its own
 	CPU    time.Duration // 14 and 15: its own processor time
 	Waited time.Duration // 16 and 17: that of children it has waited for
 }
+
+// exiting is PF_EXITING of include/linux/sched.h.
+const exiting = 4
 
 // tick is the unit of processor time in /proc, 1/USER_HZ, on every architecture
 // that Go runs on.
@@ -107,8 +111,13 @@ func parseStat(data []byte) (Stat, error) {
 		}
 		ticks[i] = n
 	}
+	flags, err := strconv.ParseUint(string(field[6]), 10, 64)
+	if err != nil {
+		return Stat{}, errStat
+	}
 	return Stat{
 		State:  field[0][0],
+		Ends:   flags&exiting != 0,
 		CPU:    time.Duration(ticks[0]+ticks[1]) * tick,
 		Waited: time.Duration(ticks[2]+ticks[3]) * tick,
 	}, nil
