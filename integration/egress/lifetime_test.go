@@ -47,11 +47,11 @@ func TestLauncherDeath(t *testing.T) {
 }
 
 // holders counts the processes that hold a connection; with gVisor, which runs them,
-// its own.
+// its own, of this test's containerd.
 func holders(a account) (n int) {
 	mark := "probe\x00hold\x00"
 	if a.in != nil && a.in.runtime == "runsc" {
-		mark = "\x00boot\x00--bundle="
+		mark = "\x00boot\x00--bundle=" + filepath.Dir(a.in.address)
 	}
 	files, _ := filepath.Glob("/proc/[0-9]*/cmdline")
 	for _, f := range files {
