@@ -36,12 +36,15 @@ func TestMemory(t *testing.T) {
 				each, most := 640/c.processes, limit*(100+p.over())/100
 				args := []string{"memory", c.kind, "%out/count", fmt.Sprint(c.processes), fmt.Sprint(each)}
 				// A launcher that gets no processor for a while, on a busy machine, looks
-				// late: not three times in a row.
+				// late: not three times in a row. With v1 it does not keep the limit, but
+				// ends the box, of which the kernel has killed one process; what that one had
+				// is taken once more by the others meanwhile.
+				late := !p.kernel() || p.tier == "cgroup v1"
 				var a *attack
 				var code int
 				var last exit
 				var taken int64
-				for tries := 0; tries == 0 || !p.kernel() && tries < 3 && taken > most; tries++ {
+				for tries := 0; tries == 0 || late && tries < 3 && taken > most; tries++ {
 					a = &attack{t: t, place: p, flags: []string{"--pids", "1024", "--memory", fmt.Sprintf("%dMiB", limit)}, policy: "[limits]\ntmp = '1GiB'\n"}
 					code, last = a.run(args...)
 					taken = a.counted() / mib
