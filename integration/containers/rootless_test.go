@@ -27,6 +27,20 @@ type rootlessUser struct {
 	mcpbox, ref string
 }
 
+// TestRootlessNumbers: a containerd that numbers processes otherwise is not used, as
+// somebody else has the number of PID 1. The control is TestRootless, which it is for.
+func TestRootlessNumbers(t *testing.T) {
+	r := ctr.StartRootless(t, "--pidns")
+	bin := program(t)
+	if out, err := exec.Command("cp", bin, bin+"-containerd", r.Dir).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	out, err := r.Command(filepath.Join(r.Dir, "mcpbox"), "run", "--backend", "containerd", "--image", "example.com/x:1").CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "numbers processes otherwise; start rootlesskit without --pidns") {
+		t.Errorf("%v: %s\n%s", err, out, r.Log())
+	}
+}
+
 func newRootlessUser(t *testing.T) *rootlessUser {
 	t.Helper()
 	r := ctr.StartRootless(t)

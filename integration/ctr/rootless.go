@@ -23,6 +23,7 @@ type Rootless struct {
 	Address string // its socket, as the user finds it
 	Path    string // PATH that it has
 
+	flags       []string // of rootlesskit's, besides
 	rootlesskit *exec.Cmd
 	log         string
 }
@@ -41,11 +42,12 @@ mount --bind "$XDG_RUNTIME_DIR/containerd" /run/containerd
 mount --bind "$HOME/containerd" /var/lib/containerd
 exec containerd --config "$1"`
 
-// StartRootless starts one that ends with the test, with all that it has started.
-func StartRootless(t testing.TB) *Rootless {
+// StartRootless starts one that ends with the test, with all that it has started. Flags
+// are for rootlesskit.
+func StartRootless(t testing.TB, flags ...string) *Rootless {
 	t.Helper()
 	Need(t)
-	r := &Rootless{UID: 31000 + os.Getpid()%10000, Path: searchPath()}
+	r := &Rootless{UID: 31000 + os.Getpid()%10000, Path: searchPath(), flags: flags}
 	for _, program := range []string{"rootlesskit", "newuidmap", "setpriv", "unshare"} {
 		if lookPath(r.Path, program) == "" {
 			if os.Getenv("MCPBOX_REQUIRE") != "" {
@@ -138,9 +140,10 @@ func (r *Rootless) run() error {
 		return err
 	}
 	defer log.Close()
-	r.rootlesskit = exec.Command("unshare", "--mount", "--propagation", "private", "sh", "-c", session, "sh", r.Dir, strconv.Itoa(r.UID),
-		"rootlesskit", "--state-dir="+filepath.Join(r.Runtime, "rootlesskit"), "--net=host", "--copy-up=/run", "--copy-up=/var/lib",
-		"sh", "-c", inner, "sh", filepath.Join(r.Dir, "config.toml"))
+	line := []string{"--mount", "--propagation", "private", "sh", "-c", session, "sh", r.Dir, strconv.Itoa(r.UID),
+		"rootlesskit", "--state-dir=" + filepath.Join(r.Runtime, "rootlesskit"), "--net=host", "--copy-up=/run", "--copy-up=/var/lib"}
+	line = append(line, r.flags...)
+	r.rootlesskit = exec.Command("unshare", append(line, "sh", "-c", inner, "sh", filepath.Join(r.Dir, "config.toml"))...)
 	r.rootlesskit.Env, r.rootlesskit.Dir = r.Env(), r.Home
 	r.rootlesskit.Stdout, r.rootlesskit.Stderr = log, log
 	if err := r.rootlesskit.Start(); err != nil {

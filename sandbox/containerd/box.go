@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"sync"
 	"syscall"
 	"time"
@@ -32,8 +33,9 @@ type box struct {
 	landlock int
 
 	mu    sync.Mutex
-	pidfd int    // -1 before PID 1 is there, and once it has ended
-	ns    string // its PID namespace, "" if it has none, as gVisor may, or this process may not look
+	pidfd int      // -1 before PID 1 is there, and once it has ended
+	ns    string   // its PID namespace, "" if it has none, as gVisor may, or this process may not look
+	held  *os.File // on ns, for as long as there is this box
 
 	sending sync.Mutex // orders
 

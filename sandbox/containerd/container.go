@@ -92,16 +92,36 @@ func (x *box) create(ctx context.Context, l *lowered) error {
 	if err != nil {
 		return runtimeError(err)
 	}
-	x.pid = int(created.Pid)
-	if x.pidfd, err = unix.PidfdOpen(x.pid, 0); err != nil {
-		return fmt.Errorf("pidfd_open: %w", err)
+	if err := x.meet(int(created.Pid)); err != nil {
+		return err
 	}
-	x.ns, _ = proc.OwnNamespace(x.pid) // an ordinary user may not look at gVisor's
 	if err := writeRecord(b.RunDir, x.record()); err != nil {
 		return err
 	}
 	if _, err := c.TaskService().Start(ctx, &tasks.StartRequest{ContainerID: id}); err != nil {
 		return runtimeError(err)
+	}
+	return nil
+}
+
+// meet takes hold of the process that containerd has made, so that its number, and that
+// of its PID namespace, cannot come to mean others. It may do so from the start, where
+// containerd numbers processes in another PID namespace than this (pid_namespaces(7)):
+// whoever it is then is left alone.
+func (x *box) meet(pid int) error {
+	pidfd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		return fmt.Errorf("pidfd_open: %w", err)
+	}
+	ns, err := proc.OwnNamespace(pid)
+	if err == nil && ns == "" && x.backend.Runtime != "runsc" {
+		unix.Close(pidfd)
+		return &sandbox.UnsupportedError{Feature: "this containerd", Reason: "it numbers processes otherwise than mcpbox does, as one of them is in a container",
+			Fix: `start mcpbox where containerd runs, or set backend = "native"`}
+	}
+	x.pid, x.pidfd = pid, pidfd
+	if ns != "" {
+		x.ns, x.held, _ = proc.Hold(pid) // an ordinary user may not look at gVisor's
 	}
 	return nil
 }

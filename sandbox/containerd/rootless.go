@@ -62,10 +62,11 @@ func findRootless(address string) (*rootless, error) {
 	if int(peer.Uid) != os.Geteuid() {
 		return nil, refuse(fmt.Sprintf("the one at %s is that of user %d", address, peer.Uid), "start mcpbox as that user, or set CONTAINERD_ADDRESS to another one")
 	}
-	if peer.Pid == 0 {
-		return nil, refuse("it is in a PID namespace that cannot be looked into from here", "start rootlesskit without --pidns")
-	}
 	dir := fmt.Sprintf("/proc/%d/", peer.Pid)
+	// In one above this it has the number 0.
+	if in, err := os.Readlink(dir + "ns/pid"); peer.Pid == 0 || err == nil && in != ownNamespace() {
+		return nil, refuse("it is in another PID namespace than mcpbox, and numbers processes otherwise", "start rootlesskit without --pidns")
+	}
 	theirs, err := os.Readlink(dir + "ns/user")
 	if err != nil {
 		return nil, refuse("its user namespace cannot be looked at: "+err.Error(), "")
@@ -84,6 +85,12 @@ func findRootless(address string) (*rootless, error) {
 		return nil, refuse("its user namespace cannot be opened: "+err.Error(), "")
 	}
 	return r, nil
+}
+
+// ownNamespace is the PID namespace of this process.
+func ownNamespace() string {
+	ns, _ := os.Readlink("/proc/self/ns/pid")
+	return ns
 }
 
 // pickIDs finds in a map (user_namespaces(7)) what an id outside is inside, and the

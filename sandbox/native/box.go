@@ -28,8 +28,9 @@ type box struct {
 	staged                []sandbox.Staged
 
 	mu    sync.Mutex
-	pidfd int    // -1 once PID 1 is reaped
-	ns    string // its PID namespace, once known: see namespace
+	pidfd int      // -1 once PID 1 is reaped
+	ns    string   // its PID namespace, once known: see namespace
+	held  *os.File // on ns, for as long as there is this box
 
 	freezing sync.Mutex // one at a time freezes or thaws
 	frozen   bool

@@ -40,8 +40,8 @@
 //     (internal/stage/staged.go). Only the launcher holds on to that tmpfs: its
 //     content outlives the box as long as the launcher wants it to, and not a
 //     moment longer.
-//   - PID 1 has no capability, no handler for any signal, no terminal, no memory
-//     that can be read, and a filter of its own.
+//   - PID 1 has no capability, in no thread of a program without cgo, no handler for any
+//     signal, no terminal, no memory that can be read, and a filter of its own.
 //   - The server's filter allows what it names and answers the rest with ENOSYS;
 //     Landlock says by path what the mounts say already.
 //

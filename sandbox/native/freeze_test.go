@@ -253,6 +253,12 @@ func TestMembers(t *testing.T) {
 			}
 		}
 	}
+	// The number of its namespace is no other's, also when it has ended.
+	if held := a.Box.(*box).held; held == nil {
+		t.Error("its namespace is not held")
+	} else if at, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", held.Fd())); err != nil || at != a.Box.(*box).ns {
+		t.Errorf("held is %s, %v, of %s", at, err, a.Box.(*box).ns)
+	}
 	// A number that another process has by now.
 	if err := proc.Signal(os.Getpid(), unix.SIGSTOP, a.Box.(*box).has); err != nil {
 		t.Error(err)

@@ -21,7 +21,13 @@ func (b *box) namespace() (string, error) {
 	if b.pidfd < 0 {
 		return "", os.ErrProcessDone
 	}
-	ns, err := proc.Namespace(b.pid)
+	var ns string
+	var err error
+	if b.held == nil {
+		ns, b.held, err = proc.Hold(b.pid)
+	} else {
+		ns, err = proc.Namespace(b.pid)
+	}
 	if err != nil {
 		s, e := proc.ReadStat(fmt.Sprintf("/proc/%d/stat", b.pid))
 		ended := e == nil && (s.State == 'Z' || s.State == 'X')

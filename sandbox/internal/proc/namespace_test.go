@@ -2,9 +2,11 @@ package proc
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
 )
@@ -59,11 +61,73 @@ func TestNamespaceIsABoxs(t *testing.T) {
 			t.Errorf("of %s: %q, %v", what, ns, err)
 		}
 	}
+	held, file, err := Hold(box)
+	if err != nil || held != ns {
+		t.Fatalf("held: %q, %v", held, err)
+	}
+	file.Close()
 	host, err := Namespace(plain)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if list, err := Members(host, plain); !errors.Is(err, errHost) || len(list) > 0 {
 		t.Errorf("%d processes of the host, %v", len(list), err)
+	}
+}
+
+// TestHold: nobody else gets the number of a namespace that is held. The control is that
+// without it somebody does.
+func TestHold(t *testing.T) {
+	// The namespace of a process that has ended, and been waited for.
+	next := func(look func(pid int)) {
+		t.Helper()
+		cmd := exec.Command("cat")
+		cmd.SysProcAttr = &syscall.SysProcAttr{
+			Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWPID,
+			UidMappings: []syscall.SysProcIDMap{{ContainerID: os.Getuid(), HostID: os.Getuid(), Size: 1}},
+		}
+		in, err := cmd.StdinPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		look(cmd.Process.Pid)
+		in.Close()
+		if err := cmd.Wait(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// Numbers are those of namespaces of any kind.
+	again := func(ns string) (seen bool) {
+		_, number, _ := strings.Cut(ns, ":")
+		for i := 0; i < 200 && !seen; i++ {
+			next(func(pid int) {
+				for _, kind := range []string{"pid", "user"} {
+					other, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/%s", pid, kind))
+					if err != nil {
+						t.Fatal(err)
+					}
+					seen = seen || other == kind+":"+number
+				}
+			})
+		}
+		return seen
+	}
+	var ns string
+	var held *os.File
+	next(func(pid int) {
+		var err error
+		if ns, held, err = Hold(pid); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if again(ns) {
+		t.Errorf("%s has come to be another's", ns)
+	}
+	held.Close()
+	if !again(ns) {
+		t.Errorf("%s has come to be nobody's, so that nothing is shown", ns)
 	}
 }

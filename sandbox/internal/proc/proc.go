@@ -36,6 +36,22 @@ func OwnNamespace(pid int) (string, error) {
 	return Namespace(pid)
 }
 
+// Hold is Namespace with a descriptor. Until that is closed, the kernel gives what the text
+// has of a number to no other namespace, also when this one has ended; else it may do so at
+// once, and what belongs to the one would seem to belong to the other.
+func Hold(pid int) (ns string, held *os.File, err error) {
+	held, err = os.Open(fmt.Sprintf("/proc/%d/ns/pid", pid))
+	if err != nil {
+		return "", nil, err
+	}
+	ns, err = os.Readlink(fmt.Sprintf("/proc/self/fd/%d", held.Fd()))
+	if err != nil {
+		held.Close()
+		return "", nil, err
+	}
+	return ns, held, nil
+}
+
 // errHost is a namespace that is no box's.
 var errHost = errors.New("the PID namespace is that of mcpbox itself")
 

@@ -50,12 +50,14 @@ func dropCapabilities() error {
 
 // dropElsewhere empties the sets of this process's other threads, which run
 // nothing but Go's runtime, and have no way to get a capability back: no new
-// privileges come with an exec, and the filter of PID 1 has none.
+// privileges come with an exec, and the filter of PID 1 has none. Where the stages are
+// a program with cgo, as go build makes them without make, Go cannot do this, and they
+// keep theirs, under that filter.
 func dropElsewhere() error {
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var none [2]unix.CapUserData
 	_, _, errno := syscall.AllThreadsSyscall(unix.SYS_CAPSET, uintptr(unsafe.Pointer(&header)), uintptr(unsafe.Pointer(&none[0])), 0)
-	if errno != 0 && errno != unix.ENOTSUP { // of a program with cgo, which only tests are
+	if errno != 0 && errno != unix.ENOTSUP { // of a program with cgo
 		return errno
 	}
 	return nil
