@@ -65,9 +65,10 @@ func recognize(r io.Reader) (io.Reader, error) {
 // filter copies an archive, of which containerd keeps every file, with the files
 // that an archive of images has, and no more of them than most bytes.
 func filter(to io.Writer, from io.Reader, most int64) error {
-	rest := &io.LimitedReader{R: from, N: most}
+	rest := &io.LimitedReader{R: from, N: most + 1} // one more, so that none left is too many
 	tr, tw := tar.NewReader(rest), tar.NewWriter(to)
 	room := most // for what is kept: a file with holes has more than the archive
+	tooLarge := fmt.Errorf("the archive has more than %d MiB", most>>20)
 	var seen seen
 	for n := 0; ; n++ {
 		h, err := tr.Next()
@@ -78,7 +79,7 @@ func filter(to io.Writer, from io.Reader, most int64) error {
 			}
 			return tw.Close()
 		case rest.N <= 0:
-			return fmt.Errorf("the archive has more than %d MiB", most>>20)
+			return tooLarge
 		case errors.Is(err, io.ErrUnexpectedEOF):
 			return seen.cutOff()
 		case err != nil:
@@ -111,9 +112,13 @@ func filter(to io.Writer, from io.Reader, most int64) error {
 		if err := tw.WriteHeader(&tar.Header{Name: name, Typeflag: h.Typeflag, Linkname: h.Linkname, Size: h.Size, Mode: 0o644}); err != nil {
 			return err
 		}
-		if _, err := io.Copy(tw, tr); errors.Is(err, io.ErrUnexpectedEOF) {
+		_, err = io.Copy(tw, tr)
+		switch {
+		case errors.Is(err, io.ErrUnexpectedEOF) && rest.N <= 0:
+			return tooLarge
+		case errors.Is(err, io.ErrUnexpectedEOF):
 			return seen.cutOff()
-		} else if err != nil {
+		case err != nil:
 			return err
 		}
 	}

@@ -95,6 +95,42 @@ func TestManyFiles(t *testing.T) {
 	}
 }
 
+// TestManyBytes: an archive that is too large is not said to be cut off, wherever in it
+// the bound is, nor is one cut off said to be too large.
+func TestManyBytes(t *testing.T) {
+	var out bytes.Buffer
+	tw := tar.NewWriter(&out)
+	for _, name := range []string{imagespec.ImageIndexFile, "blobs/sha256/0"} {
+		if err := tw.WriteHeader(&tar.Header{Name: name, Typeflag: tar.TypeReg, Size: 2048}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := tw.Write(make([]byte, 2048)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := tw.Close(); err != nil {
+		t.Fatal(err)
+	}
+	const tooLarge, cutOff = "the archive has more than 0 MiB", "the archive is cut off"
+	for _, x := range []struct {
+		have int
+		most int64
+		want string
+	}{
+		{out.Len(), int64(out.Len()), ""},
+		{out.Len(), 4700, tooLarge}, // in the second file
+		{out.Len(), 2700, tooLarge}, // in its header
+		{out.Len(), 2560, tooLarge}, // between the files
+		{4700, maxArchive, cutOff},
+		{2700, maxArchive, cutOff},
+	} {
+		err := filter(&bounded{left: 64 << 20}, bytes.NewReader(out.Bytes()[:x.have]), x.most)
+		if (err != nil) != (x.want != "") || err != nil && !strings.Contains(err.Error(), x.want) {
+			t.Errorf("%d bytes where there may be %d: %v; want %q", x.have, x.most, err, x.want)
+		}
+	}
+}
+
 // TestManyImages: one name is one image's, and an archive has no end of them.
 func TestManyImages(t *testing.T) {
 	c := dial(t)
