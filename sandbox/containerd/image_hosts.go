@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -67,22 +68,30 @@ func newHosts(registry string) *hosts {
 
 // RoundTrip implements [http.RoundTripper].
 func (h *hosts) RoundTrip(req *http.Request) (*http.Response, error) {
-	if req.URL.Host == h.registry {
-		return h.own.RoundTrip(req)
-	}
-	var err error
-	if req.URL.Scheme != "https" && !h.plain {
-		err = notAskedError(fmt.Sprintf("the registry %s sends us to %s, which is not asked without TLS", h.registry, cut(req.URL.Host)))
-	} else if a, e := netip.ParseAddr(req.URL.Hostname()); e == nil {
-		err = h.check(a) // also where a proxy asks for us
-	}
-	if err != nil {
+	if err := h.refuse(req.URL); err != nil {
 		if req.Body != nil {
 			req.Body.Close()
 		}
 		return nil, err
 	}
+	if req.URL.Host == h.registry {
+		return h.own.RoundTrip(req)
+	}
 	return h.other.RoundTrip(req)
+}
+
+// refuse says what is not asked, as far as the address shows it.
+func (h *hosts) refuse(u *url.URL) error {
+	host := u.Hostname()
+	switch a, err := netip.ParseAddr(host); {
+	case u.Scheme != "https" && !h.plain: // the registry itself neither
+		return notAskedError(fmt.Sprintf("the registry %s sends us to %s, which is not asked without TLS", h.registry, shownHost(u.Host)))
+	case strings.Contains(host, "%"):
+		return notAskedError(fmt.Sprintf("the registry %s sends us to %s, which has a zone, as addresses have that are this machine's alone", h.registry, shownHost(u.Host)))
+	case err == nil && u.Host != h.registry:
+		return h.check(a) // also where a proxy asks for us
+	}
+	return nil
 }
 
 // learn takes note of where the registry is. Where it is in several places, it is as
@@ -130,7 +139,7 @@ func (h *hosts) isProxy(address string) bool {
 
 // near says how near an address is.
 func near(a netip.Addr) int {
-	a = a.Unmap()
+	a = a.Unmap().WithZone("") // no prefix has a zone in it
 	// NAT64: whom this stands for is who counts (RFC 6052).
 	if b := a.As16(); a.Is6() && netip.MustParsePrefix("64:ff9b::/96").Contains(a) {
 		return near(netip.AddrFrom4([4]byte(b[12:])))

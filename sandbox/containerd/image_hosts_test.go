@@ -145,6 +145,59 @@ func TestRegistryInTheClear(t *testing.T) {
 	}
 }
 
+// TestRegistryInTheClearItself: a registry that is reached with TLS sends nobody to itself
+// without, neither for a token, where the password would be told, nor for content.
+func TestRegistryInTheClearItself(t *testing.T) {
+	for _, plain := range []bool{false, true} {
+		for _, path := range []string{"/token", "/content"} {
+			var asked, told atomic.Int32
+			var at string
+			at = listenAt(t, "127.0.0.1", func(w http.ResponseWriter, req *http.Request) {
+				switch {
+				case req.URL.Path == path:
+					asked.Add(1)
+					if req.PostFormValue("password") == "s3cret" {
+						told.Add(1)
+					}
+					fmt.Fprint(w, `{"access_token": "x"}`)
+				case path == "/content":
+					http.Redirect(w, req, "http://"+at+path, http.StatusTemporaryRedirect)
+				case req.Header.Get("Authorization") == "":
+					w.Header().Set("WWW-Authenticate", `Bearer realm="http://`+at+`/token",service="x"`)
+					w.WriteHeader(http.StatusUnauthorized)
+				}
+			})
+			r := newRegistry(at, func(string) (string, string, error) { return "ann", "s3cret", nil })
+			if r.hosts.plain = plain; !plain {
+				// One port speaks either with TLS or without. Here it is without, also
+				// where the registry is asked with.
+				own := r.hosts.own.Clone()
+				own.RegisterProtocol("https", clear{r.hosts.own})
+				r.hosts.own = own
+			}
+			resp, err := r.get(t.Context(), "/v2/")
+			if err == nil {
+				resp.Body.Close()
+			}
+			if plain != (err == nil) || plain != (asked.Load() > 0) || (plain && path == "/token") != (told.Load() > 0) {
+				t.Errorf("plain %t, %s: %v, asked %d times, told %d times", plain, path, err, asked.Load(), told.Load())
+			}
+			if err != nil {
+				has(t, r.explain(t.Context(), at+"/x:1", err).Error(), at+" is not asked: the registry "+at+" sends us to "+at+", which is not asked without TLS")
+			}
+		}
+	}
+}
+
+// clear asks in the clear for what is to be asked with TLS.
+type clear struct{ http.RoundTripper }
+
+func (c clear) RoundTrip(req *http.Request) (*http.Response, error) {
+	req = req.Clone(req.Context())
+	req.URL.Scheme = "http"
+	return c.RoundTripper.RoundTrip(req)
+}
+
 // TestEndlessToken: what is to be a token is not read without an end.
 func TestEndlessToken(t *testing.T) {
 	var registry string
@@ -175,7 +228,7 @@ func TestNear(t *testing.T) {
 		"93.184.216.34": everybody, "2606:2800:220:1::1": everybody, "10.1.2.3": network, "192.168.0.1": network, "100.64.0.1": network, "fd00:ec2::254": network,
 		"127.0.0.1": thisMachine, "::1": thisMachine, "::ffff:127.0.0.1": thisMachine, "64:ff9b::7f00:1": thisMachine, "64:ff9b::5db8:d822": everybody,
 		"169.254.169.254": special, "::ffff:169.254.169.254": special, "64:ff9b::a9fe:a9fe": special, "fe80::1": special, "0.0.0.0": special, "::": special,
-		"224.0.0.1": special, "255.255.255.255": special, "240.0.0.1": special, "::ffff:240.0.0.1": special, "2002:7f00:1::": special, "168.63.129.16": special,
+		"224.0.0.1": special, "255.255.255.255": special, "240.0.0.1": special, "::ffff:240.0.0.1": special, "64:ff9b::7f00:1%x": thisMachine, "2002:7f00:1::": special, "168.63.129.16": special,
 	} {
 		if got := near(netip.MustParseAddr(text)); got != want {
 			t.Errorf("%s: %d, not %d", text, got, want)

@@ -146,8 +146,13 @@ func (r *registry) logIn() string {
 	return "to log in, " + anew + "type: " + loginCommand(r.name)
 }
 
-// look is what to type to see what a host answers.
+// look is what to type to see what a host answers. The host may be one that the registry
+// has chosen, and nearly all is allowed in what stands for one in an address: what a shell
+// would not take for a name is in no command.
 func (r *registry) look(host string) string {
+	if !isPlainHost(host) {
+		return "ask whoever runs " + r.name + " where that sends you"
+	}
 	scheme := "https"
 	if r.hosts.plain {
 		scheme = "http"

@@ -39,9 +39,9 @@ func (r *registry) unreached(err error, ref string) (reason, fix string, reached
 	switch at {
 	case r.name:
 	case r.host:
-		where = " at " + at
+		where = " at " + shownHost(at)
 	default:
-		who = "sends us to " + at + ", which "
+		who = "sends us to " + shownHost(at) + ", which "
 	}
 	if proxy := r.hosts.usedProxies(); len(proxy) > 0 {
 		where += " by way of the proxy " + strings.Join(proxy, ", ")
@@ -56,9 +56,9 @@ func (r *registry) unreached(err error, ref string) (reason, fix string, reached
 	case errors.As(err, &op) && op.Op == "proxyconnect":
 		return cannot("the proxy does not answer ("+cause(op.Err)+")", "look at HTTPS_PROXY and NO_PROXY")
 	case errors.As(err, &dns) && dns.IsNotFound:
-		return cannot("there is no host of the name "+dns.Name, "look at the name")
+		return cannot("there is no host of the name "+shownHost(dns.Name), "look at the name")
 	case errors.As(err, &dns):
-		return cannot("the name "+dns.Name+" cannot be looked up ("+dns.Err+")", r.look(at))
+		return cannot("the name "+shownHost(dns.Name)+" cannot be looked up ("+dns.Err+")", r.look(at))
 	case errors.Is(err, http.ErrSchemeMismatch), errors.As(err, new(tls.RecordHeaderError)):
 		return who + "does not speak TLS" + where + ", without which only registries of this machine (localhost) are asked",
 			fmt.Sprintf("if you trust the network between, type: skopeo copy --src-tls-verify=false docker://%s docker-archive:image.tar:%[1]s; mcpbox image import image.tar", ref), false
@@ -75,13 +75,32 @@ func (r *registry) unreached(err error, ref string) (reason, fix string, reached
 	return cannot(cause(request.Err), r.look(at))
 }
 
-// cause is the innermost of an error's reasons, without the addresses around it.
+// isPlainHost reports whether a host, with or without a port, has nothing in it that has
+// a meaning to a shell.
+func isPlainHost(host string) bool {
+	return host != "" && strings.Trim(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.:_[]-") == ""
+}
+
+// shownHost is a host in a sentence of ours, of which a strange one is no part.
+func shownHost(host string) string {
+	if isPlainHost(host) {
+		return cut(host)
+	}
+	return fmt.Sprintf("%q", cut(host))
+}
+
+// cause is the innermost of an error's reasons, without the addresses around it. Unless
+// it is the kernel's, some of it may be the other side's words, such as the names in a
+// certificate: these do not pass for ours.
 func cause(err error) string {
 	for next := err; next != nil; next = errors.Unwrap(next) {
 		err = next
 	}
+	if errno, ok := err.(unix.Errno); ok {
+		return errno.Error()
+	}
 	if text := err.Error(); !strings.Contains(text, "://") {
-		return cut(text)
+		return fmt.Sprintf("%q", cut(text))
 	}
 	return "it answers what cannot be understood"
 }
