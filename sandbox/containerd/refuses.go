@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/mcpbox/mcpbox/sandbox"
@@ -92,18 +93,56 @@ func (c *Client) find(program string) string {
 	if conn, err := net.DialTimeout("unix", c.Address, servingTimeout); err == nil {
 		defer conn.Close()
 		if peer, err := peerOf(conn); err == nil && peer.Uid == 0 {
-			env, _ := os.ReadFile(fmt.Sprintf("/proc/%d/environ", peer.Pid))
-			for entry := range bytes.SplitSeq(env, []byte{0}) {
-				if path, ok := bytes.CutPrefix(entry, []byte("PATH=")); ok {
-					dirs = string(path)
-				}
+			if path, ok := pathOf(int(peer.Pid)); ok {
+				dirs = path
 			}
 		}
 	}
+	return lookIn(dirs, program)
+}
+
+// lookIn finds a program in the directories of a PATH, of which those that are relative
+// mean something in the directory of whose PATH it is alone.
+func lookIn(dirs, program string) string {
 	for _, dir := range filepath.SplitList(dirs) {
-		if file, err := exec.LookPath(filepath.Join(dir, program)); err == nil && filepath.IsAbs(file) {
+		if !filepath.IsAbs(dir) {
+			continue
+		}
+		if file, err := exec.LookPath(filepath.Join(dir, program)); err == nil {
 			return file
 		}
 	}
 	return ""
+}
+
+// pathOf is the PATH of root's containerd, if the process is that. Who listens on a
+// socket need not be there any more, and another user's process may have its number by
+// now: whose it is, is asked of the same process whose PATH it is.
+func pathOf(pid int) (path string, ok bool) {
+	process, err := os.OpenRoot(fmt.Sprintf("/proc/%d", pid)) // fails for what has this number after it
+	if err != nil {
+		return "", false
+	}
+	defer process.Close()
+	// The owner of the directory would be the effective user alone, who is root in a
+	// program that others run with an environment of their own.
+	status, err := process.ReadFile("status")
+	if err != nil || !bytes.Contains(status, []byte("\nUid:\t0\t0\t0\t0\n")) {
+		return "", false
+	}
+	// One that was updated since it was started is deleted.
+	exe, err := process.Readlink("exe")
+	if err != nil || filepath.Base(strings.TrimSuffix(exe, " (deleted)")) != "containerd" {
+		return "", false
+	}
+	env, err := process.ReadFile("environ")
+	if err != nil {
+		return "", false
+	}
+	for entry := range bytes.SplitSeq(env, []byte{0}) {
+		if p, is := bytes.CutPrefix(entry, []byte("PATH=")); is {
+			path, ok = string(p), true
+		}
+	}
+	return path, ok
 }
