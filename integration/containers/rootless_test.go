@@ -177,7 +177,7 @@ func (u *rootlessUser) memory(t *testing.T) {
 	if err := errors.Join(os.WriteFile(policy, []byte("[limits]\ntmp = '1GiB'\n"), 0o644), os.Mkdir(out, 0o700), os.Chown(out, u.UID, u.UID)); err != nil {
 		t.Fatal(err)
 	}
-	for _, kind := range []string{"private", "shared", "dropped", "memfd", "shm"} {
+	for _, kind := range []string{"private", "shared", "dropped", "memfd", "shm", "memfd-mapped", "memfd-inflight", "memfd-thread", "headless"} {
 		for _, limit := range []string{"64MiB", "1GiB"} {
 			cmd := u.server([]string{"--memory", limit, "--policy", policy, "--rw", out}, fmt.Sprintf("exec hog memory %s %s/count 4 50", kind, out))
 			var stdout, stderr strings.Builder

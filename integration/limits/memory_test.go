@@ -31,7 +31,8 @@ func TestMemory(t *testing.T) {
 		for _, c := range []struct {
 			kind      string
 			processes int
-		}{{"private", 1}, {"private", 40}, {"shared", 4}, {"dropped", 4}, {"memfd", 4}, {"shm", 4}} {
+		}{{"private", 1}, {"private", 40}, {"shared", 4}, {"dropped", 4}, {"memfd", 4}, {"shm", 4},
+			{"memfd-mapped", 4}, {"memfd-inflight", 4}, {"memfd-thread", 4}, {"headless", 4}} {
 			t.Run(fmt.Sprintf("%s-%d", c.kind, c.processes), func(t *testing.T) {
 				each, most := 640/c.processes, limit*(100+p.over())/100
 				args := []string{"memory", c.kind, "%out/count", fmt.Sprint(c.processes), fmt.Sprint(each)}

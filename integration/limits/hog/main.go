@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"runtime"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -162,6 +163,11 @@ func fill(kind, file string, all int64) {
 	switch kind {
 	case "private":
 		m = anonymous(unix.MAP_PRIVATE)
+	case "headless": // the main thread has ended
+		endMain()
+		m = anonymous(unix.MAP_PRIVATE)
+	case "memfd-mapped", "memfd-inflight", "memfd-thread":
+		hide(strings.TrimPrefix(kind, "memfd-"), all, total)
 	case "shared":
 		m = anonymous(unix.MAP_SHARED)
 	case "dropped": // its pages are there still, but in no process

@@ -5,6 +5,7 @@
 package memory
 
 import (
+	"bufio"
 	"bytes"
 	"fmt"
 	"os"
@@ -127,12 +128,17 @@ func mappedFrom(pid int, dev map[string]bool) (sum int64) {
 // forMappings calls property with each property of the mappings that are wanted,
 // by their line in /proc/PID/smaps and the device of their file.
 func forMappings(pid int, file string, wanted func(line []byte, device string) bool, property func(key, value []byte)) {
-	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", pid, file))
+	f, err := os.Open(proc.Dir(pid) + "/" + file)
 	if err != nil {
 		return
 	}
+	defer f.Close()
 	in := false
-	for line := range bytes.Lines(data) {
+	for lines := bufio.NewReader(f); ; {
+		line, err := lines.ReadBytes('\n')
+		if err != nil {
+			return
+		}
 		field := bytes.Fields(line)
 		switch {
 		case len(field) >= 5 && bytes.IndexByte(field[0], '-') > 0:
