@@ -2,6 +2,7 @@ package containers
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -106,6 +107,7 @@ func TestRootless(t *testing.T) {
 	t.Run("files", u.files)
 	t.Run("network", u.network)
 	t.Run("memory", u.memory)
+	t.Run("slow measure", u.slowMeasure)
 	t.Run("processes", u.processes)
 	t.Run("priority", u.priority)
 	t.Run("commands", u.commands)
@@ -191,6 +193,44 @@ func (u *rootlessUser) memory(t *testing.T) {
 				t.Errorf("%s, of %s: %v, %q, %s", kind, limit, err, stdout.String(), stderr.String())
 			}
 		}
+	}
+}
+
+// slowMeasure: nor does one get past its limit, by much, that takes long to be measured.
+func (u *rootlessUser) slowMeasure(t *testing.T) {
+	const limit = 256
+	out := filepath.Join(u.Home, "slow")
+	if err := errors.Join(os.Mkdir(out, 0o700), os.Chown(out, u.UID, u.UID)); err != nil {
+		t.Fatal(err)
+	}
+	server := func(most int) (*exec.Cmd, *strings.Builder) {
+		cmd, stderr := u.server([]string{"--pids", "1024", "--memory", fmt.Sprintf("%dMiB", limit), "--rw", out},
+			fmt.Sprintf("exec hog pieces %s/count 12 20000 %d", out, most)), new(strings.Builder)
+		cmd.Stderr = stderr
+		if _, err := cmd.StdinPipe(); err != nil { // whose end would be the server's
+			t.Fatal(err)
+		}
+		return cmd, stderr
+	}
+	// The control: it seems to have far more than it may, is stopped again and again to
+	// be measured, and goes on to its end.
+	cmd, stderr := server(32)
+	if err := cmd.Run(); err != nil {
+		t.Errorf("below its limit: %v, %s", err, stderr)
+	}
+	cmd, stderr = server(2048)
+	err := cmd.Run()
+	if err == nil || cmd.ProcessState.ExitCode() != 137 || !strings.Contains(stderr.String(), "--memory to raise") {
+		t.Errorf("%v, %s", err, stderr)
+	}
+	data, err := os.ReadFile(filepath.Join(out, "count"))
+	if err != nil || len(data) < 8 {
+		t.Fatal(len(data), err)
+	}
+	taken := binary.NativeEndian.Uint64(data)>>20 + 32 // what is shared
+	t.Logf("%d MiB of %d taken", taken, limit)
+	if taken < limit/2 || taken > limit*5/4 {
+		t.Errorf("killed at %d MiB of %d", taken, limit)
 	}
 }
 

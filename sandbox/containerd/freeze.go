@@ -31,7 +31,7 @@ func (x *box) Freeze() error {
 		return nil
 	}
 	if !x.Tier().Kernel() {
-		err := x.stopAll()
+		err := x.stopAll(freezeTimeout)
 		x.frozen = err == nil
 		return err
 	}

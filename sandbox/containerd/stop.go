@@ -18,9 +18,9 @@ import (
 // errAwake is a box that does not come to rest.
 var errAwake = errors.New("freeze: the server's processes keep waking each other, so they were left running; kill it")
 
-// stopAll stops all processes but PID 1, or none.
-func (x *box) stopAll() error {
-	end := time.Now().Add(freezeTimeout)
+// stopAll stops all processes but PID 1 within a time, or none.
+func (x *box) stopAll(within time.Duration) error {
+	end := time.Now().Add(within)
 	// The second quiet pass finds what a process did to another just before it was
 	// stopped itself.
 	for quiet := 0; quiet < 2; {

@@ -30,7 +30,7 @@ func lowerPriority(pid int) error {
 	return unix.Setpriority(unix.PRIO_PGRP, pid, min(20-now+nice, 19))
 }
 
-// watchMemory kills the box when it takes more than its limit. It is measured as it runs.
+// watchMemory kills the box when it takes more than its limit.
 func (x *box) watchMemory(mounts []specs.Mount) {
 	m := memory.NewMeter()
 	defer m.Close()
@@ -47,16 +47,53 @@ func (x *box) watchMemory(mounts []specs.Mount) {
 			return // it has ended
 		}
 		// Cheap, and too much: what processes share counts for each of them.
-		if used = m.Look(list, x.limits.Memory); used >= x.limits.Memory {
-			used, _ = m.Measure(list, time.Time{})
+		now := m.Look(list, x.limits.Memory)
+		if now >= x.limits.Memory {
+			if now, err = x.settle(m, list, used); err != nil {
+				return
+			}
 		}
-		if used >= x.limits.Memory {
+		if used = now; used >= x.limits.Memory {
 			x.memory.exceed(used)
 			x.Kill()
 			return
 		}
 		x.memory.note(used)
 	}
+}
+
+// restTime is for how long a box is waited for to come to rest. Whoever grows meanwhile
+// is found by the measurement, and who does not come to rest is killed.
+const restTime = time.Second
+
+// settle measures a box that seems to have reached its limit, and had used so much before:
+// as it runs, if that is done before it can have filled what was left to it, and otherwise
+// at rest. One that does not come to rest has reached its limit, as it may take anything
+// while it is measured.
+func (x *box) settle(m *memory.Meter, list []int, used int64) (int64, error) {
+	if now, whole := m.Measure(list, time.Now().Add(proc.LookAgain(x.limits.Memory-used))); whole {
+		return now, nil
+	}
+	x.freezing.Lock()
+	defer x.freezing.Unlock()
+	if !x.frozen {
+		if err := x.stopAll(restTime); x.over() {
+			return 0, os.ErrProcessDone
+		} else if err != nil {
+			return x.limits.Memory, nil
+		}
+	}
+	list, err := x.members()
+	if err != nil {
+		return 0, err
+	}
+	now, _ := m.Measure(list, time.Time{})
+	if now < x.limits.Memory && !x.frozen {
+		if _, err := x.signalAll(unix.SIGCONT); err != nil && !x.over() {
+			return x.limits.Memory, nil // it would stand still for ever
+		}
+	}
+	return now, nil
 }
 
 // addTmpfs has the meter count the box's file systems in memory that it may write to.

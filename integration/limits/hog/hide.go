@@ -59,9 +59,9 @@ func endMain() {
 			unix.Syscall(unix.SYS_EXIT, 0, 0, 0)
 		}
 		<-ended
-		select {}
+		runtime.UnlockOSThread()
 	}
-	for range 64 {
+	for range 16 { // more than there are idle
 		go try()
 	}
 	<-ended

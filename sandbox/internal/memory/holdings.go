@@ -114,8 +114,8 @@ func sameTable(tid, other int) bool {
 // mappings adds the size of the mappings of a process that are shared and
 // anonymous, or of System V segments: how much they hold cannot be asked. Of a memfd
 // that is in a mapping alone only root learns that; the mapping may be far smaller.
-func (h *holdings) mappings(pid int) {
-	forMappings(pid, "maps", func(line []byte, device string) bool {
+func (h *holdings) mappings(pid int, late func() bool) {
+	forMappings(pid, "maps", late, func(line []byte, device string) bool {
 		field := bytes.Fields(line)
 		if len(field) < 6 {
 			return false

@@ -17,7 +17,7 @@ func never() bool { return false }
 func found() holdings {
 	h := holdings{files: map[file]bool{}}
 	h.descriptors(os.Getpid(), never)
-	h.mappings(os.Getpid())
+	h.mappings(os.Getpid(), never)
 	return h
 }
 

@@ -107,7 +107,7 @@ func (m *Meter) Measure(list []int, end time.Time) (used int64, whole bool) {
 			if late() {
 				return sum, false
 			}
-			sum -= mappedFrom(pid, m.dev)
+			sum -= mappedFrom(pid, m.dev, late)
 		}
 	}
 	sum += m.unmapped(list, held+mapped, mapped, late)
@@ -115,8 +115,8 @@ func (m *Meter) Measure(list []int, end time.Time) (used int64, whole bool) {
 }
 
 // mappedFrom is a process's part of the files on the devices that it has mapped.
-func mappedFrom(pid int, dev map[string]bool) (sum int64) {
-	forMappings(pid, "smaps", func(_ []byte, device string) bool { return dev[device] }, func(key, value []byte) {
+func mappedFrom(pid int, dev map[string]bool, late func() bool) (sum int64) {
+	forMappings(pid, "smaps", late, func(_ []byte, device string) bool { return dev[device] }, func(key, value []byte) {
 		if string(key) == "Pss" {
 			n, _ := strconv.ParseInt(string(bytes.Fields(value)[0]), 10, 64)
 			sum += n << 10
@@ -126,8 +126,8 @@ func mappedFrom(pid int, dev map[string]bool) (sum int64) {
 }
 
 // forMappings calls property with each property of the mappings that are wanted,
-// by their line in /proc/PID/smaps and the device of their file.
-func forMappings(pid int, file string, wanted func(line []byte, device string) bool, property func(key, value []byte)) {
+// by their line in /proc/PID/smaps and the device of their file, until it is late.
+func forMappings(pid int, file string, late func() bool, wanted func(line []byte, device string) bool, property func(key, value []byte)) {
 	f, err := os.Open(proc.Dir(pid) + "/" + file)
 	if err != nil {
 		return
@@ -142,6 +142,9 @@ func forMappings(pid int, file string, wanted func(line []byte, device string) b
 		field := bytes.Fields(line)
 		switch {
 		case len(field) >= 5 && bytes.IndexByte(field[0], '-') > 0:
+			if late() {
+				return
+			}
 			in = wanted(line, string(field[3]))
 		case in && len(field) >= 2:
 			property(bytes.TrimSuffix(field[0], []byte{':'}), line[len(field[0]):])

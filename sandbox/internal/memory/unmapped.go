@@ -36,7 +36,7 @@ func (m *Meter) unmapped(list []int, known, mapped int64, late func() bool) int6
 		if late() {
 			break
 		}
-		h.mappings(pid)
+		h.mappings(pid, late)
 	}
 	if h.unknown {
 		return grown // it may be all theirs
