@@ -1,7 +1,6 @@
 package containerd
 
 import (
-	"fmt"
 	"os"
 	"time"
 
@@ -99,12 +98,8 @@ func (x *box) settle(m *memory.Meter, list []int, used int64) (int64, error) {
 // addTmpfs has the meter count the box's file systems in memory that it may write to.
 func (x *box) addTmpfs(m *memory.Meter, mounts []specs.Mount) {
 	for _, mount := range mounts {
-		if mount.Type != "tmpfs" {
-			continue
-		}
-		fd, err := unix.Open(fmt.Sprintf("/proc/%d/root%s", x.pid, mount.Destination), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-		if err == nil {
-			m.Add(os.NewFile(uintptr(fd), mount.Destination))
+		if mount.Type == "tmpfs" {
+			m.AddMount(x.pid, mount.Destination)
 		}
 	}
 }

@@ -37,10 +37,7 @@ func (m *meter) open() {
 		if mount.Kind != "tmpfs" || mount.Attr&unix.MOUNT_ATTR_RDONLY != 0 {
 			continue
 		}
-		fd, err := unix.Open(fmt.Sprintf("/proc/%d/root%s", m.box.pid, mount.Target), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-		if err == nil { // else the box has ended
-			m.Add(os.NewFile(uintptr(fd), mount.Target))
-		}
+		m.AddMount(m.box.pid, mount.Target)
 	}
 	for _, s := range m.box.staged {
 		if fd, err := unix.FcntlInt(s.Upper.Fd(), unix.F_DUPFD_CLOEXEC, 0); err == nil {

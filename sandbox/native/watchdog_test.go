@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mcpbox/mcpbox/sandbox/internal/memory"
 	"github.com/mcpbox/mcpbox/sandbox/internal/proc"
 )
 
@@ -27,6 +28,20 @@ func TestChildren(t *testing.T) {
 		}
 		if time.Now().After(end) {
 			t.Fatalf("found %v, followed %v", all, followed)
+		}
+	}
+}
+
+// No link of a box's leads the meter to a file system of the host's.
+func TestMeterStaysInside(t *testing.T) {
+	host := t.TempDir() // which is not there inside
+	b := startTicker(t, "ln -s /tmp /tmp/own && ln -s "+host+" /tmp/host && printf %0500000d 0 >/tmp/file && echo up; sleep 600").Box.(*box)
+	for path, want := range map[string]int64{"/tmp": 500_000, "/tmp/own": 500_000, "/tmp/host": 0} {
+		m := memory.NewMeter()
+		defer m.Close()
+		m.AddMount(b.pid, path)
+		if got := m.OnTmpfs(); got < want || got > want*2 {
+			t.Errorf("%s: %d bytes, want %d", path, got, want)
 		}
 	}
 }

@@ -46,6 +46,23 @@ func (m *Meter) Add(dir *os.File) {
 // the kernel names the overlay.
 func (m *Meter) AddStaged(dir *os.File) { m.tmpfs = append(m.tmpfs, dir) }
 
+// AddMount does so with one that is mounted in the box at a path. The box may have made
+// links on the way, which lead nowhere outside.
+func (m *Meter) AddMount(pid int, path string) {
+	root, err := unix.Open(fmt.Sprintf("/proc/%d/root", pid), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return // the box has ended
+	}
+	defer unix.Close(root)
+	fd, err := unix.Openat2(root, path, &unix.OpenHow{
+		Flags:   unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC,
+		Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
+	})
+	if err == nil {
+		m.Add(os.NewFile(uintptr(fd), path))
+	}
+}
+
 // Close closes what was added.
 func (m *Meter) Close() {
 	for _, f := range m.tmpfs {
