@@ -162,7 +162,7 @@ func (a *attack) await(what string, is func() bool) {
 	a.t.Helper()
 	for end := time.Now().Add(deadline / 2); !is(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
-			a.t.Fatalf("%s did not come to be; stdout %q, stderr %q", what, a.stdout.String(), a.stderr.String())
+			a.t.Fatalf("%s did not come to be; stdout %.2000q, stderr %.2000q", what, a.stdout.String(), a.stderr.String())
 		}
 	}
 }

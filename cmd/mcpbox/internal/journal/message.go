@@ -93,7 +93,7 @@ func (j *Journal) Message(m Message, body []byte) error {
 	j.batch.text = append(j.batch.text, text...)
 	j.batch.ends = append(j.batch.ends, len(j.batch.text))
 	switch {
-	case len(j.batch.text) >= flushBytes:
+	case int64(len(j.batch.text)) >= min(flushBytes, j.messages.most/parts/4): // with their places, all of them fit into a segment
 		return j.flush()
 	case len(j.batch.ends) > 1:
 	case j.flushing == nil:

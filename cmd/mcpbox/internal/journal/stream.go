@@ -32,6 +32,9 @@ type batch struct {
 	ends []int
 }
 
+// size is how long they are in a segment, at most.
+func (b batch) size() int64 { return int64(len(b.text) + (len(b.ends)+1)*placeLength) }
+
 // stream is one chain of records.
 type stream struct {
 	base    string // the path of its files, without number and extension
@@ -100,7 +103,7 @@ func (s *stream) write(b batch, last bool) (done int, err error) {
 			return 0, err
 		}
 	}
-	if s.size > 0 && s.size+int64(len(b.text)) > s.most/parts {
+	if s.size > 0 && s.size+b.size() > s.most/parts {
 		if err := s.roll(); err != nil && !last {
 			return 0, err
 		}

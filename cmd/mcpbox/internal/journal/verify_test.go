@@ -65,6 +65,42 @@ func (h history) segment(run int, infix string) string {
 	return strings.TrimSuffix(h.paths[run], extension) + infix + extension
 }
 
+// No segment is longer than its part, however fast messages come.
+func TestSegmentLength(t *testing.T) {
+	state := filepath.Join(t.TempDir(), "mcpbox")
+	j, err := Open(Config{State: state, Name: "fs", Policy: policy.Journal{Max: 1 << 20}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 10_000 {
+		if err := j.Message(Message{Direction: ToServer, Kind: Request, Method: "tools/call", Call: int64(i + 1)}, []byte("{}\n")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+	files, err := Files(state)
+	if err != nil {
+		t.Fatal(err)
+	}
+	long := 0
+	for _, f := range files {
+		info, err := os.Lstat(f.Path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := info.Size(); n > 1<<20/2/parts {
+			t.Errorf("%s has %d bytes", filepath.Base(f.Path), n)
+		} else if n > 1<<20/2/parts/2 {
+			long++
+		}
+	}
+	if long < parts/2 {
+		t.Errorf("%d segments of %d are long", long, len(files))
+	}
+}
+
 // A long run is bounded, goes on in segments that hang together, and what is
 // removed is told.
 func TestSegments(t *testing.T) {
