@@ -60,8 +60,9 @@
 // directory, when it could not. A process that waits in the kernel for what does not come
 // cannot be ended by anybody ([sandbox.Exit.Stuck]); then launcher and Reap give up within
 // seconds, and the record stays for the next look. In gVisor that is its kernel, or the
-// helper that opens files for it, which is in the box's cgroup and nothing else of it. A box that the runtime has frozen does
-// not notice that its launcher has died; a process of its own does (guard.go), and reaps.
+// helper that opens files for it, which is in the box's cgroup and nothing else of it.
+// A box that the runtime has frozen does not notice that its launcher has died; a process
+// of its own does (guard.go), and reaps.
 //
 // # Root
 //

@@ -9,7 +9,7 @@ import (
 	"strings"
 
 	"github.com/mcpbox/mcpbox/sandbox"
-	"golang.org/x/sys/unix"
+	"github.com/mcpbox/mcpbox/sandbox/internal/proc"
 )
 
 // A containerd that an ordinary user runs is in a user namespace, in which rootlesskit(1)
@@ -45,13 +45,9 @@ func findRootless(address string) (*rootless, error) {
 		return nil, err
 	}
 	defer conn.Close()
-	raw, err := conn.(*net.UnixConn).SyscallConn()
+	peer, err := peerOf(conn)
 	if err != nil {
 		return nil, err
-	}
-	var peer *unix.Ucred
-	if e := raw.Control(func(fd uintptr) { peer, err = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) }); e != nil || err != nil {
-		return nil, fmt.Errorf("SO_PEERCRED: %v, %w", e, err)
 	}
 	if peer.Uid == 0 {
 		return nil, nil
@@ -64,7 +60,11 @@ func findRootless(address string) (*rootless, error) {
 	}
 	dir := fmt.Sprintf("/proc/%d/", peer.Pid)
 	// In one above this it has the number 0.
-	if in, err := os.Readlink(dir + "ns/pid"); peer.Pid == 0 || err == nil && in != ownNamespace() {
+	own, err := proc.Namespace(os.Getpid())
+	if err != nil {
+		return nil, err
+	}
+	if ns, err := proc.Namespace(int(peer.Pid)); peer.Pid == 0 || err == nil && ns != own {
 		return nil, refuse("it is in another PID namespace than mcpbox, and numbers processes otherwise", "start rootlesskit without --pidns")
 	}
 	theirs, err := os.Readlink(dir + "ns/user")
@@ -85,12 +85,6 @@ func findRootless(address string) (*rootless, error) {
 		return nil, refuse("its user namespace cannot be opened: "+err.Error(), "")
 	}
 	return r, nil
-}
-
-// ownNamespace is the PID namespace of this process.
-func ownNamespace() string {
-	ns, _ := os.Readlink("/proc/self/ns/pid")
-	return ns
 }
 
 // pickIDs finds in a map (user_namespaces(7)) what an id outside is inside, and the
